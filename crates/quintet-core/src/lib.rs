@@ -1,0 +1,29 @@
+#![doc = include_str!("../README.md")]
+
+mod capability;
+mod error;
+mod features;
+mod held;
+mod ids;
+mod interactions;
+mod matrix;
+mod modality;
+mod recommender;
+mod registry;
+mod seed;
+mod state;
+mod topk;
+
+pub use capability::Capability;
+pub use error::CoreError;
+pub use features::{FeatureSet, ModalityFeatures};
+pub use held::{Held, Phase, Test, Valid};
+pub use ids::{IdMap, ItemIdx, UserIdx};
+pub use interactions::{Interactions, Triplet};
+pub use matrix::Matrix;
+pub use modality::Modality;
+pub use recommender::{Factors, Reason, Recommender, ScoreError};
+pub use registry::{Named, Registry, RegistryError};
+pub use seed::SeedStream;
+pub use state::{ModelState, StateError, StateTensor};
+pub use topk::{Scored, top_k};

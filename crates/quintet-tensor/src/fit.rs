@@ -1,0 +1,134 @@
+//! From data to a fitted model.
+
+use burn::tensor::Device;
+use quintet_core::{FeatureSet, Interactions, ModelState, Named, Recommender, SeedStream};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::FitError;
+
+/// What a model may learn from: training interactions and item features, nothing held out.
+#[derive(Debug, Clone, Copy)]
+pub struct TrainingData<'a> {
+    /// Training interactions, `[n_users, n_items]`.
+    pub train: &'a Interactions,
+    /// Item features by modality, over the same items.
+    pub features: &'a FeatureSet,
+}
+
+/// Where and from which seed to train.
+#[derive(Debug, Clone)]
+pub struct FitContext {
+    /// The device, without autodiff; models switch it on for their own tensors.
+    pub device: Device,
+    /// The run's seed.
+    pub seed: SeedStream,
+}
+
+/// A model with its parameters, before it has seen data.
+pub trait Fit: Send + Sync {
+    /// Registry name.
+    fn name(&self) -> &str;
+
+    /// The parameters with all defaults filled in, as written beside the run.
+    fn config(&self) -> Value;
+
+    /// Begins: a closed-form model comes back fitted, any other as a trainer.
+    ///
+    /// # Errors
+    /// The parameters, the data or the features do not fit the model.
+    fn start(&self, data: TrainingData<'_>, context: &FitContext) -> Result<Fitting, FitError>;
+}
+
+/// How far [`Fit::start`] came.
+pub enum Fitting {
+    /// Nothing is left to do.
+    Fitted(Box<dyn Recommender>),
+    /// To be trained epoch by epoch.
+    Epochs(Box<dyn Trainer>),
+}
+
+/// What an epoch did.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct EpochStats {
+    /// Mean loss over the batches.
+    pub loss: f64,
+    /// Number of optimiser steps.
+    pub batches: usize,
+    /// Number of training samples.
+    pub samples: usize,
+}
+
+/// A model in training.
+///
+/// Randomness of an epoch depends on the seed and the epoch number only, so that a run that
+/// was stopped and resumed from [`Trainer::save`] goes on as if it had not been (bitwise, on a
+/// CPU).
+pub trait Trainer: Send {
+    /// Trains epoch `epoch`, counted from 1.
+    ///
+    /// # Errors
+    /// [`FitError::Diverged`] when the loss is not finite; a device failure.
+    fn epoch(&mut self, epoch: usize) -> Result<EpochStats, FitError>;
+
+    /// The model with the current weights.
+    ///
+    /// # Errors
+    /// A weight is not finite; a device failure.
+    fn model(&self) -> Result<Box<dyn Recommender>, FitError>;
+
+    /// Everything needed to go on: weights, moments, step counts.
+    ///
+    /// # Errors
+    /// A device failure.
+    fn save(&self) -> Result<ModelState, FitError>;
+
+    /// Goes back to what [`Trainer::save`] gave.
+    ///
+    /// # Errors
+    /// The state is of another model, or its shapes do not fit.
+    fn load(&mut self, state: &ModelState) -> Result<(), FitError>;
+
+    /// Number of trained numbers.
+    fn n_parameters(&self) -> usize;
+}
+
+/// Builds an unfitted model from its parameters.
+pub type BuildModel = fn(&Value) -> Result<Box<dyn Fit>, FitError>;
+
+/// Loads a fitted model.
+pub type LoadModel = fn(&ModelState) -> Result<Box<dyn Recommender>, FitError>;
+
+/// One registered recommender.
+#[derive(Debug, Clone)]
+pub struct ModelEntry {
+    /// Registry name.
+    pub name: &'static str,
+    /// One line for lists.
+    pub summary: &'static str,
+    /// Builds it from parameters; `null` means the defaults.
+    pub build: BuildModel,
+    /// Loads what [`Recommender::state`] gave.
+    pub load: LoadModel,
+    /// Parameters under which it learns a toy world within a second, for the contract suite;
+    /// JSON text.
+    pub tiny: &'static str,
+}
+
+impl Named for ModelEntry {
+    fn name(&self) -> &str {
+        self.name
+    }
+}
+
+/// Reads the parameters of `model`: `null` gives the defaults, an unknown key is an error.
+/// `T` must refuse unknown fields.
+///
+/// # Errors
+/// [`FitError::Config`] that names the model and the key.
+pub fn parse_params<T: DeserializeOwned>(model: &str, params: &Value) -> Result<T, FitError> {
+    let empty = Value::Object(serde_json::Map::new());
+    let params = if params.is_null() { &empty } else { params };
+    T::deserialize(params)
+        .map_err(|e| FitError::Config { model: model.to_owned(), reason: e.to_string() })
+}

@@ -1,0 +1,135 @@
+//! Adam over the weights of layers.
+//!
+//! Kingma & Ba, "Adam: A Method for Stochastic Optimization", ICLR 2015, with the decoupled
+//! decay of Loshchilov & Hutter, ICLR 2019.
+
+use burn::prelude::*;
+use burn::tensor::Gradients;
+use quintet_core::{Matrix, ModelState};
+use serde::{Deserialize, Serialize};
+
+use crate::{FitError, Layer, Weight, matrix_to_tensor, tensor_to_matrix};
+
+/// Step size and moments.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct AdamConfig {
+    /// Step size.
+    pub lr: f32,
+    /// Decay of the first moment.
+    pub beta1: f32,
+    /// Decay of the second moment.
+    pub beta2: f32,
+    /// Added to the root of the second moment.
+    pub eps: f32,
+    /// Decoupled weight decay, per step, times `lr`.
+    pub weight_decay: f32,
+}
+
+impl AdamConfig {
+    /// The usual moments (0.9, 0.999, 1e-8), no decay.
+    pub fn new(lr: f32) -> Self {
+        Self { lr, beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.0 }
+    }
+
+    /// The factors that undo the bias of the moments towards zero after `step` steps.
+    pub(crate) fn corrections(&self, step: u64) -> (f32, f32) {
+        let power = |beta: f32| 1.0 / (1.0 - f64::from(beta).powf(step as f64)) as f32;
+        (power(self.beta1), power(self.beta2))
+    }
+}
+
+/// The optimiser state of one layer: two moments a weight and a step count.
+#[derive(Debug, Clone)]
+pub struct Adam {
+    config: AdamConfig,
+    step: u64,
+    moments: Vec<Option<(Tensor<2>, Tensor<2>)>>,
+}
+
+impl Adam {
+    /// A fresh optimiser.
+    pub fn new(config: AdamConfig) -> Self {
+        Self { config, step: 0, moments: Vec::new() }
+    }
+
+    /// Moves every weight of `layer` that has a gradient one step down.
+    pub fn step(&mut self, layer: &mut (impl Layer + ?Sized), grads: &mut Gradients) {
+        self.step += 1;
+        let weights = layer.weights_mut();
+        self.moments.resize_with(weights.len(), || None);
+        for (weight, moments) in weights.into_iter().zip(&mut self.moments) {
+            let Some(grad) = weight.tensor().grad_remove(grads) else { continue };
+            update(&self.config, self.step, weight, moments, grad);
+        }
+    }
+
+    /// Adds the moments to `state` under `prefix`.
+    ///
+    /// # Errors
+    /// The device failed.
+    pub fn save(&self, prefix: &str, state: &mut ModelState) -> Result<(), FitError> {
+        state.put_whole(format!("{prefix}step"), vec![self.step as i64]);
+        for (i, moments) in self.moments.iter().enumerate() {
+            let Some((m, v)) = moments else { continue };
+            let host = |t: &Tensor<2>| tensor_to_matrix(t.clone()).map_err(FitError::Device);
+            state.put(format!("{prefix}{i}.m"), host(m)?);
+            state.put(format!("{prefix}{i}.v"), host(v)?);
+        }
+        Ok(())
+    }
+
+    /// Reads back what [`Adam::save`] wrote, for `layer`.
+    ///
+    /// # Errors
+    /// An array is missing or has another shape.
+    pub fn load(
+        &mut self,
+        layer: &(impl Layer + ?Sized),
+        prefix: &str,
+        state: &ModelState,
+        device: &Device,
+    ) -> Result<(), FitError> {
+        self.step = state.whole(&format!("{prefix}step"))?.first().copied().unwrap_or(0) as u64;
+        self.moments.clear();
+        let plain = device.clone().inner();
+        for (i, (_, weight)) in layer.weights().into_iter().enumerate() {
+            let [rows, cols] = weight.dims();
+            let key = |part: &str| format!("{prefix}{i}.{part}");
+            // A weight that never had a gradient has no moments.
+            if !state.tensors.contains_key(&key("m")) {
+                self.moments.push(None);
+                continue;
+            }
+            let read = |part: &str| -> Result<Tensor<2>, FitError> {
+                let m: &Matrix = state.shaped(&key(part), rows, cols)?;
+                Ok(matrix_to_tensor(m, &plain))
+            };
+            self.moments.push(Some((read("m")?, read("v")?)));
+        }
+        Ok(())
+    }
+}
+
+fn update(
+    config: &AdamConfig,
+    step: u64,
+    weight: &mut Weight,
+    moments: &mut Option<(Tensor<2>, Tensor<2>)>,
+    grad: Tensor<2>,
+) {
+    let (c1, c2) = config.corrections(step);
+    let (m, v) = moments.take().unwrap_or_else(|| (grad.zeros_like(), grad.zeros_like()));
+    let m = m.mul_scalar(config.beta1) + grad.clone().mul_scalar(1.0 - config.beta1);
+    let v = v.mul_scalar(config.beta2) + grad.powi_scalar(2).mul_scalar(1.0 - config.beta2);
+    let move_by =
+        m.clone().mul_scalar(c1 * config.lr) / (v.clone().mul_scalar(c2).sqrt() + config.eps);
+    let value = weight.tensor().inner();
+    let decayed = if config.weight_decay > 0.0 {
+        value.mul_scalar(1.0 - config.lr * config.weight_decay)
+    } else {
+        value
+    };
+    let moved = decayed - move_by;
+    weight.set(if weight.tensor().device().is_autodiff() { moved.autodiff() } else { moved });
+    *moments = Some((m, v));
+}
