@@ -1,1 +1,66 @@
-fn main(){}
+//! The project's own commands: `cargo xtask ci | test | tidy | new`.
+#![allow(clippy::print_stdout, clippy::print_stderr)] // a command-line tool talks to its user
+
+mod ci;
+mod new;
+mod repo;
+mod tidy;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use crate::repo::Repo;
+
+#[allow(unreachable_pub, missing_docs)] // the macro writes these types
+mod flags {
+    xflags::xflags! {
+        /// Quintet's project commands.
+        cmd xtask {
+            /// Run every check, cheapest first: format, tidy, clippy, tests, examples, docs.
+            cmd ci {}
+
+            /// Run all tests, documentation tests included.
+            cmd test {}
+
+            /// Check layers, sizes, headers, manifests, fixtures and the paths in the documents.
+            cmd tidy {}
+
+            /// Scaffold an encoder, fusion, model or metric: one file and one registration line.
+            cmd new {
+                /// encoder, fusion, model or metric.
+                required kind: String
+                /// Its registry name, such as `resnet50` or `late-mean`.
+                required name: String
+                /// For an encoder: text, image, audio or video (default: image).
+                optional --modality modality: String
+            }
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    let flags = flags::Xtask::from_env_or_exit();
+    match run(flags.subcommand) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            // One line with every cause; a backtrace of xtask itself helps nobody.
+            eprintln!("error: {e:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: flags::XtaskCmd) -> Result<()> {
+    let repo = Repo::open()?;
+    match command {
+        flags::XtaskCmd::Ci(_) => ci::run(&repo),
+        flags::XtaskCmd::Test(_) => ci::test(&repo),
+        flags::XtaskCmd::Tidy(_) => tidy::run(&repo),
+        flags::XtaskCmd::New(new) => {
+            let done = new::run(&repo, &new.kind, &new.name, new.modality.as_deref())?;
+            println!("{done}");
+            Ok(())
+        }
+    }
+}

@@ -1,1 +1,59 @@
-fn main() {}
+//! The `quintet` program: from raw files to recommendations.
+
+mod args;
+mod commands;
+mod print;
+mod world;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Cli, Command};
+
+/// Every tensor operation allocates its output; mimalloc takes 10–15 % off a forward pass.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    if let Err(e) = start_threads(cli.threads) {
+        return fail(&e);
+    }
+    let result = match cli.command {
+        Command::Demo(args) => commands::demo::run(&args),
+        Command::Run(args) => commands::stages::run(&args),
+        Command::Ingest(args) => commands::stages::ingest(&args),
+        Command::Encode(args) => commands::stages::encode(&args),
+        Command::Train(args) => commands::stages::train(&args),
+        Command::Evaluate(args) => commands::stages::evaluate(&args),
+        Command::Recommend(args) => commands::recommend::run(&args),
+        Command::Doctor(args) => commands::doctor::run(&args),
+        Command::List(args) => commands::list::run(&args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => fail(&e),
+    }
+}
+
+fn start_threads(threads: Option<usize>) -> anyhow::Result<()> {
+    if let Some(n) = threads {
+        anyhow::ensure!(n > 0, "--threads: expected at least 1, found 0");
+        rayon::ThreadPoolBuilder::new().num_threads(n).build_global()?;
+    }
+    Ok(())
+}
+
+/// One line, the whole chain of causes where it says something new.
+fn fail(error: &anyhow::Error) -> ExitCode {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1) {
+        let cause = cause.to_string();
+        if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    print::error(&text);
+    ExitCode::FAILURE
+}

@@ -1,1 +1,26 @@
 #![doc = include_str!("../README.md")]
+
+mod catalog;
+mod config;
+mod error;
+mod events;
+mod ingest;
+mod log;
+mod media;
+mod movielens;
+mod parse;
+mod paths;
+mod report;
+mod report_html;
+mod table;
+
+pub use config::{
+    DuplicatePolicy, Encoding, IngestConfig, InteractionColumns, ItemColumns, JoinConfig,
+    MediaCheck, MediaConfig, MovieLensConfig, TableFile, TableFormat, TablesConfig, TimeUnit,
+    UnknownPolicy, UserColumns,
+};
+pub use error::IngestError;
+pub use ingest::{Ingested, ingest};
+pub use report::{
+    Fault, FaultCode, FileReport, IngestReport, LISTED_PER_CODE, MediaReport, Severity,
+};

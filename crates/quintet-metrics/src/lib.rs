@@ -1,1 +1,55 @@
 #![doc = include_str!("../README.md")]
+
+mod beta;
+mod error;
+mod evaluate;
+mod evaluation;
+mod metric;
+mod rank;
+mod significance;
+
+// One file a metric.
+mod coverage;
+mod hit_rate;
+mod map;
+mod mrr;
+mod ndcg;
+mod precision;
+mod recall;
+
+use quintet_core::{Registry, RegistryError};
+
+pub use error::EvalError;
+pub use evaluate::{EvalConfig, Evaluator, evaluate, evaluate_lists};
+pub use evaluation::Evaluation;
+pub use metric::{MetricEntry, MetricKind, RankedLists, RankedUser};
+pub use rank::{RankOptions, rank_users};
+pub use significance::{
+    BootstrapConfig, Interval, TTest, bootstrap_mean, compare, paired_bootstrap, paired_t_test,
+};
+
+/// Adds every metric of this crate to `r`.
+///
+/// # Errors
+/// [`RegistryError::Duplicate`] when a name is taken.
+pub fn register(r: &mut Registry<MetricEntry>) -> Result<(), RegistryError> {
+    r.add(coverage::ENTRY)?;
+    r.add(hit_rate::ENTRY)?;
+    r.add(map::ENTRY)?;
+    r.add(map::ENTRY_MIN)?;
+    r.add(mrr::ENTRY)?;
+    r.add(ndcg::ENTRY)?;
+    r.add(precision::ENTRY)?;
+    r.add(recall::ENTRY)?;
+    Ok(())
+}
+
+/// A registry that holds the metrics of this crate and nothing else.
+///
+/// # Errors
+/// None as long as the names in this crate are unique.
+pub fn registry() -> Result<Registry<MetricEntry>, RegistryError> {
+    let mut r = Registry::new("metric");
+    register(&mut r)?;
+    Ok(r)
+}

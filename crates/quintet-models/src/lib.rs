@@ -1,1 +1,20 @@
 #![doc = include_str!("../README.md")]
+
+mod content;
+mod two_tower;
+mod vbpr;
+
+use quintet_core::{Registry, RegistryError};
+use quintet_tensor::ModelEntry;
+pub use two_tower::{Candidates, TwoTowerConfig};
+pub use vbpr::VbprConfig;
+
+/// Adds every model of this crate.
+///
+/// # Errors
+/// A name is taken.
+pub fn register(r: &mut Registry<ModelEntry>) -> Result<(), RegistryError> {
+    r.add(vbpr::entry())?;
+    r.add(two_tower::entry())?;
+    Ok(())
+}

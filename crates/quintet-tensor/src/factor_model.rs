@@ -27,6 +27,7 @@ pub struct FactorModel {
     bias: Vec<f32>,
     capability: Capability,
     parts: Vec<FactorPart>,
+    shares: Option<Matrix>,
 }
 
 impl FactorModel {
@@ -56,7 +57,7 @@ impl FactorModel {
         users.check_finite(&format!("{name}: user factors"))?;
         items.check_finite(&format!("{name}: item factors"))?;
         Matrix::from_vec(1, bias.len(), bias.clone())?.check_finite(&format!("{name}: bias"))?;
-        Ok(Self { name, users, items, bias, capability, parts: Vec::new() })
+        Ok(Self { name, users, items, bias, capability, parts: Vec::new(), shares: None })
     }
 
     /// Names a range of columns, so that explanations can say what it adds.
@@ -64,6 +65,43 @@ impl FactorModel {
         self.parts.push(FactorPart { name: name.into(), from, to });
         self.capability.explains = true;
         self
+    }
+
+    /// Says how the part called `content` divides over the modalities of the capability:
+    /// `[n_items, n_modalities]`, rows that sum to 1 (or to 0 for an item without content).
+    ///
+    /// # Errors
+    /// Another shape.
+    pub fn with_shares(mut self, shares: Matrix) -> Result<Self, quintet_core::CoreError> {
+        let expected = self.items.rows() * self.capability.modalities.len();
+        if shares.rows() != self.items.rows() || shares.as_slice().len() != expected {
+            return Err(quintet_core::CoreError::Shape {
+                what: format!("{}: modality shares", self.name),
+                expected,
+                found: shares.as_slice().len(),
+            });
+        }
+        self.shares = Some(shares);
+        Ok(self)
+    }
+
+    /// What a named part of the factors adds to the score, divided over the modalities where
+    /// the shares are known.
+    fn part_reasons(&self, part: &FactorPart, item: ItemIdx, weight: f32) -> Vec<Reason> {
+        match &self.shares {
+            Some(shares) if part.name == "content" => self
+                .capability
+                .modalities
+                .iter()
+                .zip(shares.row(item.index()))
+                .filter(|(_, share)| **share > 0.0)
+                .map(|(&modality, share)| Reason::Content { modality, weight: weight * share })
+                .collect(),
+            _ => match part.name.parse::<Modality>() {
+                Ok(modality) => vec![Reason::Content { modality, weight }],
+                Err(_) => vec![Reason::Part { name: part.name.clone(), weight }],
+            },
+        }
     }
 
     /// Loads what [`Recommender::state`] gave.
@@ -86,6 +124,9 @@ impl FactorModel {
             };
             let to = to.min(model.items.cols());
             model = model.with_part(fields[0], from, to);
+        }
+        if state.tensors.contains_key("shares") {
+            model = model.with_shares(state.matrix("shares")?.clone())?;
         }
         Ok(model)
     }
@@ -151,6 +192,9 @@ impl Recommender for FactorModel {
         let parts: Vec<String> =
             self.parts.iter().map(|p| format!("{}:{}:{}", p.name, p.from, p.to)).collect();
         state.meta.insert("parts".into(), parts.join(";"));
+        if let Some(shares) = &self.shares {
+            state.put("shares", shares.clone());
+        }
         state
     }
 
@@ -176,14 +220,12 @@ impl Recommender for FactorModel {
         let mut reasons: Vec<Reason> = self
             .parts
             .iter()
-            .map(|part| {
+            .flat_map(|part| {
                 let weight = dot(&p[part.from..part.to], &q[part.from..part.to]);
-                match part.name.parse::<Modality>() {
-                    Ok(modality) => Reason::Content { modality, weight },
-                    Err(_) => Reason::Part { name: part.name.clone(), weight },
-                }
+                self.part_reasons(part, item, weight)
             })
             .collect();
+        reasons.push(Reason::Part { name: "popularity".into(), weight: self.bias[item.index()] });
         reasons.extend(nearest_history(self, item, history, k));
         Ok(reasons)
     }

@@ -1,1 +1,26 @@
 #![doc = include_str!("../README.md")]
+// This crate is test code: a suite says that a contract is broken by panicking, and prints what
+// it left out, as any `#[test]` function does.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
+
+mod compare;
+mod devices;
+mod encoder;
+mod fusion;
+mod gradient;
+mod learning;
+mod metric;
+mod recommender;
+mod samples;
+mod trainer;
+mod views;
+mod world;
+
+pub use devices::devices;
+pub use encoder::{check_encoder, check_encoder_with};
+pub use fusion::{check_fusion, check_fusion_with};
+pub use metric::check_metric;
+pub use recommender::check_recommender;
+pub use samples::{Broken, Samples};
+pub use trainer::{EPOCHS, fit_all};
+pub use world::World;

@@ -1,1 +1,15 @@
 #![doc = include_str!("../README.md")]
+
+mod checkpoint;
+mod config;
+mod error;
+mod fit_loop;
+mod place;
+mod progress;
+
+pub use checkpoint::{Checkpoint, CheckpointStore, Stopper};
+pub use config::TrainConfig;
+pub use error::TrainError;
+pub use fit_loop::{EpochRecord, FitReport, Fitted, Stopped, fit_model};
+pub use place::RunPlace;
+pub use progress::{Progress, Silent, TerminalProgress};

@@ -1,0 +1,180 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use quintet::tensor::DeviceChoice;
+
+use crate::world::WorldConfig;
+
+/// A multimodal recommender: text, image, audio, video and behaviour, played together.
+///
+/// Start with `quintet demo`: it writes a small world as real media files, goes the whole way
+/// from files to recommendations and prints how far each model is from the best possible.
+#[derive(Debug, Parser)]
+#[command(name = "quintet", version, max_term_width = 100)]
+pub(crate) struct Cli {
+    /// Number of threads; all cores by default.
+    #[arg(long, global = true, value_name = "N")]
+    pub(crate) threads: Option<usize>,
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Goes the whole way on a small world that it generates as real media files.
+    Demo(DemoArgs),
+    /// Goes the whole way on your data: ingest, encode, train, evaluate, recommend.
+    Run(RunArgs),
+    /// Reads the sources of a run file into a dataset, with a validation report.
+    Ingest(RunArgs),
+    /// Turns the dataset's media into features.
+    Encode(RunArgs),
+    /// Fits the models of a run file.
+    Train(RunArgs),
+    /// Measures the fitted models on the test part.
+    Evaluate(RunArgs),
+    /// Recommends to one user, with reasons.
+    Recommend(RecommendArgs),
+    /// Checks devices, threads and the processor, and says what to change.
+    Doctor(DoctorArgs),
+    /// Lists the encoders, fusion layers, models and metrics in this program.
+    List(ListArgs),
+}
+
+/// What every verb on a run file takes.
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    /// The run file (TOML); `examples/movielens.toml` is one to start from.
+    #[arg(value_name = "FILE.toml")]
+    pub(crate) file: PathBuf,
+    /// The folder that the paths in [ingest] are relative to.
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub(crate) data_root: PathBuf,
+    /// Where the run keeps its stages; `runs/<name>` by default.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// auto, flex, ndarray, wgpu, vulkan or cuda, as far as compiled in.
+    #[arg(long, default_value = "auto", value_name = "DEVICE")]
+    pub(crate) device: DeviceChoice,
+    /// Overrides the seed of the run file.
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+    /// Prints one JSON object instead of tables.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RecommendArgs {
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
+    /// The user, by its own id.
+    #[arg(long, value_name = "ID")]
+    pub(crate) user: String,
+    /// The model, by its label; the reference of [evaluate] by default.
+    #[arg(long, value_name = "LABEL")]
+    pub(crate) model: Option<String>,
+    /// Length of the list.
+    #[arg(short, value_name = "N", default_value_t = 10)]
+    pub(crate) k: usize,
+    /// How many reasons to show for each item.
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    pub(crate) reasons: usize,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArgs {
+    /// Prints one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ListArgs {
+    /// Prints one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DemoArgs {
+    /// Where the world and the run are written.
+    #[arg(long, value_name = "DIR", default_value = "quintet-out/demo")]
+    pub(crate) out: PathBuf,
+    /// The seed of the world and of the training.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Repeats everything for so many seeds and prints a row for each comparison and seed.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) seeds: u64,
+    /// auto, flex, ndarray, wgpu, vulkan or cuda, as far as compiled in.
+    #[arg(long, default_value = "auto", value_name = "DEVICE")]
+    pub(crate) device: DeviceChoice,
+    /// Prints one JSON object instead of tables.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Prints the recipe of the world and stops.
+    #[arg(long)]
+    pub(crate) recipe: bool,
+    #[command(flatten)]
+    pub(crate) world: WorldArgs,
+}
+
+/// The knobs of the synthetic world.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "World (see --recipe)")]
+pub(crate) struct WorldArgs {
+    /// Number of users.
+    #[arg(long, value_name = "N")]
+    users: Option<usize>,
+    /// Number of items.
+    #[arg(long, value_name = "N")]
+    items: Option<usize>,
+    /// Number of latent themes.
+    #[arg(long, value_name = "N")]
+    themes: Option<usize>,
+    /// Mean number of clicks a user makes.
+    #[arg(long, value_name = "N")]
+    clicks_per_user: Option<usize>,
+    /// Noise of the themes in each modality, from 0.
+    #[arg(long, value_name = "X")]
+    noise: Option<f32>,
+    /// How much some themes look alike within a modality, 0 to 1.
+    #[arg(long, value_name = "X")]
+    overlap: Option<f32>,
+    /// Strength of taste in the clicks.
+    #[arg(long, value_name = "X")]
+    taste: Option<f32>,
+    /// Strength of popularity in the clicks.
+    #[arg(long, value_name = "X")]
+    popularity: Option<f32>,
+    /// Share of (item, modality) pairs without a file, 0 to 1.
+    #[arg(long, value_name = "X")]
+    missing: Option<f32>,
+    /// Share of brand-new items, 0 to 1.
+    #[arg(long, value_name = "X")]
+    cold: Option<f32>,
+}
+
+impl WorldArgs {
+    /// The defaults with the given knobs turned.
+    pub(crate) fn config(&self, seed: u64) -> WorldConfig {
+        let d = WorldConfig::default();
+        WorldConfig {
+            users: self.users.unwrap_or(d.users),
+            items: self.items.unwrap_or(d.items),
+            themes: self.themes.unwrap_or(d.themes),
+            clicks_per_user: self.clicks_per_user.unwrap_or(d.clicks_per_user),
+            noise: self.noise.unwrap_or(d.noise),
+            overlap: self.overlap.unwrap_or(d.overlap),
+            taste: self.taste.unwrap_or(d.taste),
+            popularity: self.popularity.unwrap_or(d.popularity),
+            missing: self.missing.unwrap_or(d.missing),
+            cold: self.cold.unwrap_or(d.cold),
+            seed,
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! `quintet list`: everything that is registered.
+
+use quintet::Registries;
+use serde_json::{Value, json};
+
+use crate::args::ListArgs;
+use crate::print;
+
+/// Prints the registries.
+pub(crate) fn run(args: &ListArgs) -> anyhow::Result<()> {
+    let known = Registries::new()?;
+    let mut rows: Vec<[String; 3]> = Vec::new();
+    for e in known.encoders.iter() {
+        rows.push([format!("{} encoder", e.modality), e.name.into(), e.summary.into()]);
+    }
+    for f in known.fusions.iter() {
+        rows.push(["fusion".into(), f.name.into(), f.summary.into()]);
+    }
+    for m in known.models.iter() {
+        rows.push(["model".into(), m.name.into(), m.summary.into()]);
+    }
+    for m in known.metrics.iter() {
+        rows.push(["metric".into(), m.name.into(), m.summary.into()]);
+    }
+    if args.json {
+        let list: Vec<Value> = rows
+            .iter()
+            .map(|[kind, name, summary]| json!({"kind": kind, "name": name, "summary": summary}))
+            .collect();
+        return print::json(&list);
+    }
+    print::table(&["kind", "name", "what it is"], rows.into_iter().map(Vec::from).collect(), 99);
+    Ok(())
+}

@@ -1,0 +1,257 @@
+//! The verbs on a run file: one a stage, and `run` for all of them.
+
+use std::path::PathBuf;
+
+use quintet::Registries;
+use quintet::core::FeatureSet;
+use quintet::data::Dataset;
+use quintet::pipeline::{
+    self, EncodeReport, Prepared, Request, RunConfig, RunResult, TrainedModel, Workspace,
+};
+use quintet::train::TerminalProgress;
+use serde_json::json;
+
+use super::{EncodeBar, device};
+use crate::args::RunArgs;
+use crate::print;
+
+/// A run file with its places.
+pub(crate) struct Job {
+    pub(crate) config: RunConfig,
+    pub(crate) workspace: Workspace,
+    pub(crate) registries: Registries,
+    data_root: PathBuf,
+}
+
+impl Job {
+    pub(crate) fn open(args: &RunArgs) -> anyhow::Result<Self> {
+        let mut config = RunConfig::read(&args.file)?;
+        if let Some(seed) = args.seed {
+            config.seed = seed;
+        }
+        let out = args.out.clone().unwrap_or_else(|| PathBuf::from("runs").join(&config.name));
+        Ok(Self {
+            config,
+            workspace: Workspace::new(out),
+            registries: Registries::new()?,
+            data_root: args.data_root.clone(),
+        })
+    }
+
+    fn ingest(&self, quiet: bool) -> anyhow::Result<Dataset> {
+        let (dataset, report) =
+            pipeline::ingest_stage(&self.config, &self.data_root, &self.workspace)?;
+        if !quiet {
+            report.summary().iter().for_each(|l| print::line(l));
+        }
+        Ok(dataset)
+    }
+
+    fn encode(
+        &self,
+        dataset: &Dataset,
+        args: &RunArgs,
+    ) -> anyhow::Result<(FeatureSet, EncodeReport)> {
+        let open = device(args.device)?;
+        let bar = EncodeBar::new();
+        let progress = |m, done, total| bar.update(m, done, total);
+        let (set, report) = pipeline::encode_stage(
+            &self.config,
+            dataset,
+            &self.registries,
+            &open.device,
+            &self.workspace,
+            &progress,
+        )?;
+        Ok((set, report))
+    }
+
+    /// Dataset and features of the earlier stages.
+    pub(crate) fn prepared(&self) -> anyhow::Result<Prepared> {
+        let dataset = self.workspace.read_dataset()?;
+        let features = pipeline::read_features_stage(
+            &self.config,
+            &dataset,
+            &self.registries,
+            &self.workspace,
+        )?;
+        Ok(pipeline::prepare(&self.config, dataset, features)?)
+    }
+
+    fn train(&self, prepared: &Prepared, args: &RunArgs) -> anyhow::Result<Vec<TrainedModel>> {
+        let open = device(args.device)?;
+        let mut progress = TerminalProgress::default();
+        let models = pipeline::train_stage(
+            &self.config,
+            prepared,
+            &self.registries,
+            &open.device,
+            &self.workspace,
+            &mut progress,
+        );
+        progress.take_notes().iter().for_each(|n| print::note(n));
+        Ok(models?)
+    }
+
+    fn evaluate(
+        &self,
+        prepared: &Prepared,
+        models: &[TrainedModel],
+    ) -> anyhow::Result<RunResult> {
+        Ok(pipeline::evaluate_stage(
+            &self.config,
+            prepared,
+            models,
+            &self.registries,
+            &self.workspace,
+        )?)
+    }
+}
+
+/// `quintet ingest`.
+pub(crate) fn ingest(args: &RunArgs) -> anyhow::Result<()> {
+    let job = Job::open(args)?;
+    let dataset = job.ingest(args.json)?;
+    let place = job.workspace.dataset();
+    if args.json {
+        let text = fs_err::read_to_string(place.join("report.json"))?;
+        return print::json(&serde_json::from_str::<serde_json::Value>(&text)?);
+    }
+    print::line(&format!(
+        "{}: {} users, {} items, {} interactions, {} media files",
+        place.display(),
+        dataset.users.len(),
+        dataset.items.len(),
+        dataset.events.len(),
+        dataset.media.len(),
+    ));
+    print::line(&format!("Next: quintet encode {}", next(args)));
+    Ok(())
+}
+
+/// `quintet encode`.
+pub(crate) fn encode(args: &RunArgs) -> anyhow::Result<()> {
+    let job = Job::open(args)?;
+    let dataset = job.workspace.read_dataset()?;
+    let (_, report) = job.encode(&dataset, args)?;
+    if args.json {
+        return print::json(&report);
+    }
+    print::encoded(&report);
+    print::line(&format!("Next: quintet train {}", next(args)));
+    Ok(())
+}
+
+/// `quintet train`.
+pub(crate) fn train(args: &RunArgs) -> anyhow::Result<()> {
+    let job = Job::open(args)?;
+    let prepared = job.prepared()?;
+    let models = job.train(&prepared, args)?;
+    if args.json {
+        let reports: Vec<_> = models
+            .iter()
+            .map(|m| json!({"label": m.label, "seconds": m.seconds, "report": m.report}))
+            .collect();
+        return print::json(&reports);
+    }
+    print::split(&prepared);
+    fitted(&models);
+    print::line(&format!("Next: quintet evaluate {}", next(args)));
+    Ok(())
+}
+
+/// The fitted models, by validation only.
+fn fitted(models: &[TrainedModel]) {
+    let rows = models
+        .iter()
+        .filter_map(|m| m.report.as_ref().map(|r| (m, r)))
+        .map(|(m, r)| {
+            vec![
+                m.label.clone(),
+                r.n_parameters.to_string(),
+                r.epochs.to_string(),
+                r.best_epoch.to_string(),
+                format!("{:.4}", r.best_valid),
+                format!("{:.1}", m.seconds),
+            ]
+        })
+        .collect();
+    print::table(&["model", "parameters", "epochs", "best", "validation", "fit s"], rows, 1);
+}
+
+/// `quintet evaluate`.
+pub(crate) fn evaluate(args: &RunArgs) -> anyhow::Result<()> {
+    let job = Job::open(args)?;
+    let prepared = job.prepared()?;
+    let models =
+        pipeline::load_models(&job.config, &prepared, &job.registries, &job.workspace)?;
+    let result = job.evaluate(&prepared, &models)?;
+    if args.json {
+        return print::json(&result);
+    }
+    print::results(&result, &models);
+    Ok(())
+}
+
+/// `quintet run`.
+pub(crate) fn run(args: &RunArgs) -> anyhow::Result<()> {
+    let job = Job::open(args)?;
+    let say = |text: &str| {
+        if !args.json {
+            print::heading(text);
+        }
+    };
+    say("1 · ingest");
+    let dataset = job.ingest(args.json)?;
+    say("2 · encode");
+    let (features, report) = job.encode(&dataset, args)?;
+    if !args.json {
+        print::encoded(&report);
+    }
+    let prepared = pipeline::prepare(&job.config, dataset, features)?;
+    say("3 · train");
+    if !args.json {
+        print::split(&prepared);
+    }
+    let models = job.train(&prepared, args)?;
+    say("4 · evaluate (the test part is opened here, once)");
+    let result = job.evaluate(&prepared, &models)?;
+    if args.json {
+        return print::json(&result);
+    }
+    print::results(&result, &models);
+    say("5 · recommend");
+    show_lists(&job, &prepared, &models)?;
+    print::line(&format!("Everything is in {}.", job.workspace.root().display()));
+    Ok(())
+}
+
+/// The lists of `[recommend] users`, or of the first user who has a test item.
+fn show_lists(job: &Job, prepared: &Prepared, models: &[TrainedModel]) -> anyhow::Result<()> {
+    let spec = &job.config.recommend;
+    let label = spec.label.as_deref().or(job.config.reference());
+    let Some(model) = models.iter().find(|m| Some(m.label.as_str()) == label) else {
+        return Ok(());
+    };
+    let first = || prepared.dataset.users.first().map(|u| u.id.clone());
+    let users =
+        if spec.users.is_empty() { first().into_iter().collect() } else { spec.users.clone() };
+    for user in &users {
+        let request = Request { user, k: spec.k, reasons: 3 };
+        let list = pipeline::recommend(prepared, model, request)?;
+        print::recommendations(user, &model.label, &list);
+    }
+    Ok(())
+}
+
+/// The arguments that the next verb needs too.
+fn next(args: &RunArgs) -> String {
+    let mut text = args.file.display().to_string();
+    if let Some(out) = &args.out {
+        text = format!("{text} --out {}", out.display());
+    }
+    if let Some(seed) = args.seed {
+        text = format!("{text} --seed {seed}");
+    }
+    text
+}

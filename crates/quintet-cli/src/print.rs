@@ -1,0 +1,191 @@
+//! Everything that goes to the terminal.
+#![allow(clippy::print_stdout, clippy::print_stderr)] // This file is the terminal.
+
+use std::io::IsTerminal;
+
+use comfy_table::{CellAlignment, ContentArrangement, Table};
+use quintet::pipeline::{
+    EncodeReport, Interval, ModelResult, Prepared, Recommendation, RunResult, TrainedModel,
+};
+use serde::Serialize;
+
+/// One line on standard output.
+pub(crate) fn line(text: &str) {
+    println!("{text}");
+}
+
+/// One line on standard error.
+pub(crate) fn note(text: &str) {
+    eprintln!("{text}");
+}
+
+/// The last line of a failed run.
+pub(crate) fn error(text: &str) {
+    eprintln!("error: {text}");
+}
+
+/// One JSON object.
+pub(crate) fn json(value: &impl Serialize) -> anyhow::Result<()> {
+    println!("{}", serde_json::to_string_pretty(value)?);
+    Ok(())
+}
+
+/// A heading between stages.
+pub(crate) fn heading(text: &str) {
+    println!("\n{text}");
+}
+
+/// A table whose columns from `numbers_from` on are right-aligned.
+pub(crate) fn table(header: &[&str], rows: Vec<Vec<String>>, numbers_from: usize) {
+    let mut table = Table::new();
+    table.load_preset(comfy_table::presets::UTF8_HORIZONTAL_ONLY);
+    if std::io::stdout().is_terminal() {
+        table.set_content_arrangement(ContentArrangement::Dynamic);
+    }
+    table.set_header(header.to_vec());
+    for row in rows {
+        table.add_row(row);
+    }
+    for column in numbers_from..header.len() {
+        if let Some(column) = table.column_mut(column) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    println!("{table}");
+}
+
+/// `0.1234 [0.1200, 0.1270]`.
+pub(crate) fn interval(i: &Interval) -> String {
+    format!("{:.4} [{:.4}, {:.4}]", i.mean, i.lower, i.upper)
+}
+
+/// `+0.0123 [+0.0100, +0.0150]`, with a star where zero is excluded.
+pub(crate) fn difference(i: &Interval, excludes_zero: bool) -> String {
+    let star = if excludes_zero { " *" } else { "" };
+    format!("{:+.4} [{:+.4}, {:+.4}]{star}", i.mean, i.lower, i.upper)
+}
+
+/// What encoding did, a line a modality.
+pub(crate) fn encoded(report: &EncodeReport) {
+    let rows = report
+        .modalities
+        .iter()
+        .map(|m| {
+            vec![
+                m.modality.to_string(),
+                m.encoder.clone(),
+                m.dim.to_string(),
+                m.encoded.to_string(),
+                m.missing.to_string(),
+                m.failed.to_string(),
+                if m.reused { "from an earlier run".into() } else { String::new() },
+            ]
+        })
+        .collect();
+    table(&["modality", "encoder", "dim", "items", "missing", "failed", ""], rows, 2);
+    for m in &report.modalities {
+        for e in m.errors.iter().take(5) {
+            println!("  {}: {e}", m.modality);
+        }
+        if m.errors.len() > 5 {
+            println!("  {}: … and {} more (see encoder.json)", m.modality, m.errors.len() - 5);
+        }
+    }
+}
+
+/// What shaping and splitting did.
+pub(crate) fn split(prepared: &Prepared) {
+    let s = &prepared.split;
+    let total = (s.train.nnz() + s.valid.truth().nnz() + s.test.truth().nnz()).max(1) as f64;
+    let share = |n: usize| format!("{n} ({:.1} %)", 100.0 * n as f64 / total);
+    println!(
+        "train {}, validation {}, test {}; {} users, {} items",
+        share(s.train.nnz()),
+        share(s.valid.truth().nnz()),
+        share(s.test.truth().nnz()),
+        prepared.dataset.users.len(),
+        prepared.dataset.items.len(),
+    );
+}
+
+/// The metrics table of a run.
+pub(crate) fn results(result: &RunResult, models: &[TrainedModel]) {
+    let seconds = |label: &str| {
+        let found = models.iter().find(|m| m.label == label);
+        found.map_or(String::new(), |m| format!("{:.1}", m.seconds))
+    };
+    let metrics = other_metrics(result);
+    let reference = result.models.iter().find_map(|m| m.against.as_ref());
+    let minus = reference.map(|c| format!("{} minus it", c.reference));
+    let has_new = result.models.iter().any(|m| m.new_items.is_some());
+    let mut header = vec!["model".to_owned(), format!("{} [95 %]", result.primary)];
+    header.extend(metrics.iter().cloned());
+    header.extend(has_new.then(|| format!("new items: {}", result.primary)));
+    header.extend(minus);
+    header.push("fit s".into());
+    let rows = result
+        .models
+        .iter()
+        .map(|m| {
+            let mut row = vec![m.label.clone(), interval(&m.primary)];
+            row.extend(metrics.iter().map(|k| value(m, k)));
+            if has_new {
+                row.push(m.new_items.as_ref().map_or("–".into(), |n| format!("{:.4}", n.value)));
+            }
+            if reference.is_some() {
+                let text = |c: &quintet::pipeline::Comparison| {
+                    difference(&c.difference, c.excludes_zero)
+                };
+                row.push(m.against.as_ref().map_or("–".into(), text));
+            }
+            row.push(seconds(&m.label));
+            row
+        })
+        .collect();
+    let header: Vec<&str> = header.iter().map(String::as_str).collect();
+    table(&header, rows, 1);
+    let new = result.models.iter().find_map(|m| m.new_items.as_ref());
+    if let Some(n) = new {
+        let chance = n.chance.map_or(String::new(), |c| format!("; a random order gets {c:.4}"));
+        println!(
+            "New items: {} items without training interactions, ranked among themselves for {} users{chance}.",
+            n.candidates, n.users
+        );
+    }
+    println!(
+        "Test part, {} users, every unseen item ranked; intervals: bootstrap over users; * excludes zero.",
+        result.users
+    );
+}
+
+fn value(m: &ModelResult, key: &str) -> String {
+    m.test.get(key).map_or("–".into(), |v| format!("{v:.4}"))
+}
+
+/// The metrics at the primary cut-off, without the primary itself.
+fn other_metrics(result: &RunResult) -> Vec<String> {
+    let cutoff = result.primary.rsplit('@').next().unwrap_or_default();
+    let keys = result.models.first().map(|m| m.test.keys()).into_iter().flatten();
+    keys.filter(|k| **k != result.primary && k.rsplit('@').next() == Some(cutoff))
+        .filter(|k| !k.starts_with("map_"))
+        .cloned()
+        .collect()
+}
+
+/// One user's list.
+pub(crate) fn recommendations(user: &str, model: &str, list: &[Recommendation]) {
+    println!("For user {user}, by {model}:");
+    let rows = list
+        .iter()
+        .map(|r| {
+            vec![
+                r.rank.to_string(),
+                r.item.clone(),
+                if r.new { format!("{} (new)", r.title) } else { r.title.clone() },
+                format!("{:.3}", r.score),
+                r.reasons.join(", "),
+            ]
+        })
+        .collect();
+    table(&["", "item", "title", "score", "why"], rows, 99);
+}

@@ -1,0 +1,4 @@
+//! Integration tests of the image encoders.
+
+mod files;
+mod hostile;

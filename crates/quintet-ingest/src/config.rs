@@ -1,0 +1,366 @@
+//! The `[ingest]` table of a run file.
+//!
+//! Plain serde structs; an unknown key is refused, so that a typo cannot become a behaviour.
+//! All paths are relative to the data root that is given beside the configuration.
+
+use quintet_core::Modality;
+use serde::{Deserialize, Serialize};
+
+use crate::IngestError;
+
+/// What to read and what to do about faults.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct IngestConfig {
+    /// What a person calls the dataset.
+    pub name: String,
+    /// End at the first fault instead of reporting it and going on.
+    pub strict: bool,
+    /// What to do with an interaction whose item is not in the items table.
+    pub unknown_items: UnknownPolicy,
+    /// What to do with an interaction whose user is not in the users table.
+    pub unknown_users: UnknownPolicy,
+    /// What to do when one user has several events of one kind with one item.
+    pub duplicates: DuplicatePolicy,
+    /// A MovieLens folder; give either this or `tables`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub movielens: Option<MovieLensConfig>,
+    /// Tables of any origin; give either this or `movielens`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tables: Option<TablesConfig>,
+    /// More tables whose text is added to the items.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub join: Vec<JoinConfig>,
+    /// Folders of media files, one a modality.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub media: Vec<MediaConfig>,
+}
+
+impl Default for IngestConfig {
+    fn default() -> Self {
+        Self {
+            name: "dataset".to_owned(),
+            strict: false,
+            unknown_items: UnknownPolicy::default(),
+            unknown_users: UnknownPolicy::default(),
+            duplicates: DuplicatePolicy::default(),
+            movielens: None,
+            tables: None,
+            join: Vec::new(),
+            media: Vec::new(),
+        }
+    }
+}
+
+/// What to do with an id that the catalogue does not know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UnknownPolicy {
+    /// Report the row and leave it out.
+    #[default]
+    Report,
+    /// Keep the row and add the id, without title or attributes.
+    Add,
+}
+
+/// What to do when a (user, item) pair has several events of the same kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DuplicatePolicy {
+    /// Keep the latest by time stamp; by position in the source when one of them has none.
+    #[default]
+    KeepLast,
+    /// Keep the earliest by time stamp; by position in the source when one of them has none.
+    KeepFirst,
+    /// Keep them all, for logs in which doing something again is a fact of its own. Only rows
+    /// that agree in everything, a time stamp among it, are still merged.
+    KeepAll,
+    /// End the run.
+    Error,
+}
+
+/// A MovieLens folder: 100k, 1M or latest, told apart by its files.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MovieLensConfig {
+    /// The folder, relative to the data root.
+    pub folder: String,
+}
+
+/// Tables of interactions, items and users.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TablesConfig {
+    /// One or more files of interactions, read in this order.
+    pub interactions: Vec<TableFile<InteractionColumns>>,
+    /// The catalogue. Without it, the items are those of the interactions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub items: Option<TableFile<ItemColumns>>,
+    /// The users. Without it, the users are those of the interactions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub users: Option<TableFile<UserColumns>>,
+}
+
+/// One file and the meaning of its columns.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TableFile<C> {
+    /// The file, relative to the data root.
+    pub path: String,
+    /// The format; by the extension when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub format: Option<TableFormat>,
+    /// What separates two fields, one or more characters; `,` for CSV and a tab for TSV when
+    /// absent. Only for CSV and TSV.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delimiter: Option<String>,
+    /// Whether the first line names the columns; yes when absent. Without such a line the
+    /// columns are called `1`, `2`, `3`, … Only for CSV and TSV.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub header: Option<bool>,
+    /// Whether `"` quotes a field; yes for CSV and no for TSV when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quote: Option<bool>,
+    /// The character encoding; UTF-8 when absent. Only for CSV and TSV.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encoding: Option<Encoding>,
+    /// Which column is what.
+    pub columns: C,
+}
+
+/// The format of a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TableFormat {
+    /// Comma-separated values (RFC 4180), extension `csv`.
+    Csv,
+    /// Tab-separated values, extensions `tsv`, `tab` and `inter`.
+    Tsv,
+    /// One JSON object a line, extensions `jsonl` and `ndjson`.
+    Jsonl,
+    /// Apache Parquet, extensions `parquet` and `pq`.
+    Parquet,
+}
+
+/// The character encoding of a CSV or TSV file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum Encoding {
+    /// UTF-8, with or without a byte order mark.
+    #[default]
+    #[serde(rename = "utf-8")]
+    Utf8,
+    /// ISO 8859-1, in which every byte is a character.
+    #[serde(rename = "latin-1")]
+    Latin1,
+}
+
+/// The unit of a time stamp column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TimeUnit {
+    /// Whole seconds since 1970-01-01 00:00 UTC.
+    #[default]
+    S,
+    /// Milliseconds since 1970-01-01 00:00 UTC; cut to seconds.
+    Ms,
+    /// `2024-02-29T12:00:00Z` and the like (RFC 3339); without an offset, UTC.
+    Rfc3339,
+}
+
+/// The columns of an interactions file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct InteractionColumns {
+    /// The user's id.
+    pub user: String,
+    /// The item's id.
+    pub item: String,
+    /// How strongly; every event has the value 1 when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub value: Option<String>,
+    /// When; events have no time when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timestamp: Option<String>,
+    /// The unit of `timestamp`; never guessed.
+    pub time_unit: TimeUnit,
+    /// What kind of event; every event is an `event_name` when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub event: Option<String>,
+    /// The kind of every event of this file when there is no `event` column.
+    pub event_name: String,
+}
+
+impl Default for InteractionColumns {
+    fn default() -> Self {
+        Self {
+            user: "user".to_owned(),
+            item: "item".to_owned(),
+            value: None,
+            timestamp: None,
+            time_unit: TimeUnit::default(),
+            event: None,
+            event_name: "interaction".to_owned(),
+        }
+    }
+}
+
+/// The columns of an items file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ItemColumns {
+    /// The item's id.
+    pub id: String,
+    /// What a person calls it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    /// Columns that together, one below the other, are the item's text.
+    pub text: Vec<String>,
+    /// Columns that are kept as attributes, under their names.
+    pub attributes: Vec<String>,
+}
+
+impl Default for ItemColumns {
+    fn default() -> Self {
+        Self { id: "id".to_owned(), title: None, text: Vec::new(), attributes: Vec::new() }
+    }
+}
+
+/// The columns of a users file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct UserColumns {
+    /// The user's id.
+    pub id: String,
+    /// Columns that are kept as attributes, under their names.
+    pub attributes: Vec<String>,
+}
+
+impl Default for UserColumns {
+    fn default() -> Self {
+        Self { id: "id".to_owned(), attributes: Vec::new() }
+    }
+}
+
+/// A table whose text is added to the items, row by row, by the item's id. Several rows of one
+/// item are all added, in their order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JoinConfig {
+    /// The file, relative to the data root.
+    pub path: String,
+    /// The format; by the extension when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub format: Option<TableFormat>,
+    /// The column with the item's id.
+    pub id: String,
+    /// The columns to add to the item's text.
+    #[serde(default)]
+    pub text: Vec<String>,
+    /// Columns to add as attributes, under their names; a later row replaces an earlier one.
+    #[serde(default)]
+    pub attributes: Vec<String>,
+}
+
+/// A folder of media files.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MediaConfig {
+    /// `text`, `image`, `audio` or `video`.
+    pub modality: Modality,
+    /// The folder, relative to the data root.
+    pub folder: String,
+    /// How a file is named, with `{id}` for the item's id: `{id}.jpg`, `{id}/cover.png`. When
+    /// absent, the file's name without its extension is the id, and for video also the name of a
+    /// folder of frames; for text only `.txt` files count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pattern: Option<String>,
+    /// How closely each file is looked at.
+    #[serde(default)]
+    pub check: MediaCheck,
+}
+
+/// How closely a media file is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MediaCheck {
+    /// Decode every pixel and sample.
+    #[default]
+    Full,
+    /// Read the header and walk the file's structure to its end: finds files that were cut off,
+    /// not damage inside the coded data.
+    Header,
+}
+
+impl IngestConfig {
+    /// Checks what the types cannot: one source, sensible patterns, a modality named once.
+    ///
+    /// # Errors
+    /// [`IngestError::Config`], naming the key.
+    pub fn validate(&self) -> Result<(), IngestError> {
+        let sources = usize::from(self.movielens.is_some()) + usize::from(self.tables.is_some());
+        if sources != 1 {
+            let found = if sources == 0 { "neither" } else { "both" };
+            return Err(config("source", "either `movielens` or `tables`", found));
+        }
+        if let Some(tables) = &self.tables {
+            tables.validate()?;
+        }
+        for join in &self.join {
+            if join.text.is_empty() && join.attributes.is_empty() {
+                let key = format!("join {:?}", join.path);
+                return Err(config(&key, "columns in `text` or `attributes`", "neither"));
+            }
+        }
+        let mut seen = Vec::new();
+        for media in &self.media {
+            media.validate()?;
+            if seen.contains(&media.modality) {
+                let found = format!("{} twice", media.modality);
+                return Err(config("media.modality", "each modality once", &found));
+            }
+            seen.push(media.modality);
+        }
+        Ok(())
+    }
+}
+
+impl TablesConfig {
+    fn validate(&self) -> Result<(), IngestError> {
+        if self.interactions.is_empty() {
+            return Err(config("tables.interactions", "one file or more", "none"));
+        }
+        for table in &self.interactions {
+            if table.columns.event.is_none() && table.columns.event_name.is_empty() {
+                return Err(config("tables.interactions.columns.event_name", "a name", "\"\""));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl MediaConfig {
+    fn validate(&self) -> Result<(), IngestError> {
+        if self.modality == Modality::Place {
+            let expected = "text, image, audio or video";
+            return Err(config("media.modality", expected, "place, which has no files"));
+        }
+        if let Some(pattern) = &self.pattern {
+            let holes = pattern.matches("{id}").count();
+            let clean = pattern.split('/').all(|part| !part.is_empty() && part != "..");
+            if holes != 1 || !clean {
+                let expected = "a relative name with {id} in it once";
+                return Err(config("media.pattern", expected, &format!("{pattern:?}")));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A configuration error.
+pub(crate) fn config(key: &str, expected: &str, found: &str) -> IngestError {
+    IngestError::Config {
+        key: key.to_owned(),
+        expected: expected.to_owned(),
+        found: found.to_owned(),
+    }
+}

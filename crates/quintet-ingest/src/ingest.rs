@@ -1,0 +1,136 @@
+//! The whole way from a configuration to a dataset and its report.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use quintet_data::Dataset;
+
+use crate::IngestError;
+use crate::catalog::{Catalog, read_item_table, read_join, read_user_table};
+use crate::config::{IngestConfig, TablesConfig};
+use crate::events::{Events, merge_duplicates, read_events};
+use crate::log::Log;
+use crate::media::{read_media, with_text};
+use crate::movielens::read_movielens;
+use crate::paths::Root;
+use crate::report::IngestReport;
+use crate::table::TableSpec;
+
+/// A dataset and everything that is to be said about its sources.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Ingested {
+    /// The dataset.
+    pub dataset: Dataset,
+    /// What came in, what was kept, and what was not.
+    pub report: IngestReport,
+}
+
+/// Reads the sources of a configuration into a dataset.
+///
+/// Paths of the configuration are relative to `data_root` and cannot leave it. The order of
+/// users, items and events is that of the sources; the order of media is that of the
+/// configuration, then of the items. The result does not depend on the number of threads.
+///
+/// The paths in [`Dataset::media`] are absolute, so that later stages find the files wherever
+/// they run.
+///
+/// # Errors
+/// A configuration that cannot be carried out, a source that cannot be read as a whole (missing
+/// file, missing column, empty or damaged file), no interaction left, or with `strict = true`
+/// the first fault of any kind.
+pub fn ingest(config: &IngestConfig, data_root: &Path) -> Result<Ingested, IngestError> {
+    config.validate()?;
+    let root = Root::new(data_root)?;
+    let mut log = Log::new(config.strict);
+    let mut catalog = Catalog::default();
+    let mut events = Events::default();
+    if let Some(movielens) = &config.movielens {
+        let (spec, columns) = read_movielens(&root, movielens, &mut catalog, &mut log)?;
+        read_events(&root, &spec, &columns, config, &mut catalog, &mut events, &mut log)?;
+    }
+    if let Some(tables) = &config.tables {
+        read_tables(&root, tables, config, &mut catalog, &mut events, &mut log)?;
+    }
+    let events = merge_duplicates(events, config.duplicates, &catalog, &mut log)?;
+    if events.events.is_empty() {
+        return Err(nothing_left(&log));
+    }
+    for join in &config.join {
+        read_join(&root, join, &mut catalog, &mut log)?;
+    }
+    let (mut media, mut media_reports) = (Vec::new(), Vec::new());
+    for folder in &config.media {
+        let (files, report) = read_media(&root, folder, &mut catalog, &mut log)?;
+        media.extend(files);
+        media_reports.push(report);
+    }
+    catalog.count_kept(&mut log);
+    log.balance()?;
+    let source = source(config, &log)?;
+    let dataset = Dataset {
+        name: config.name.clone(),
+        users: catalog.users,
+        items: catalog.items,
+        events: events.events,
+        media,
+        source,
+    };
+    dataset.validate()?;
+    let report = IngestReport {
+        name: config.name.clone(),
+        users: dataset.users.len(),
+        items: dataset.items.len(),
+        events: dataset.events.len(),
+        items_with_text: with_text(&dataset.items),
+        files: log.files,
+        media: media_reports,
+        counts: log.counts,
+        faults: log.faults,
+    };
+    Ok(Ingested { dataset, report })
+}
+
+fn read_tables(
+    root: &Root,
+    tables: &TablesConfig,
+    config: &IngestConfig,
+    catalog: &mut Catalog,
+    events: &mut Events,
+    log: &mut Log,
+) -> Result<(), IngestError> {
+    if let Some(items) = &tables.items {
+        read_item_table(root, items, catalog, log)?;
+    }
+    if let Some(users) = &tables.users {
+        read_user_table(root, users, catalog, log)?;
+    }
+    for table in &tables.interactions {
+        let spec = TableSpec::new("interactions", table, table.columns.time_unit)?;
+        read_events(root, &spec, &table.columns, config, catalog, events, log)?;
+    }
+    Ok(())
+}
+
+fn nothing_left(log: &Log) -> IngestError {
+    let files = || log.files.iter().filter(|f| f.role == "interactions");
+    let first = log.faults.iter().find(|fault| files().any(|f| f.file == fault.file));
+    IngestError::NothingLeft {
+        rows: files().map(|f| f.rows_in).sum(),
+        first: first.cloned().map(Box::new),
+    }
+}
+
+/// What made the dataset: the hash of every table, and the options.
+fn source(config: &IngestConfig, log: &Log) -> Result<BTreeMap<String, String>, IngestError> {
+    let mut source: BTreeMap<String, String> = log
+        .files
+        .iter()
+        .map(|f| (format!("{}:{}", f.role, f.file), format!("blake3:{}", f.blake3)))
+        .collect();
+    let options = serde_json::to_string(config)
+        .map_err(|source| IngestError::Json { path: "config".into(), source })?;
+    source.insert("config".to_owned(), options);
+    let kind = if config.movielens.is_some() { "movielens" } else { "tables" };
+    source.insert("kind".to_owned(), kind.to_owned());
+    Ok(source)
+}

@@ -1,0 +1,258 @@
+//! CSV, TSV and their relatives.
+
+use std::io::BufRead;
+
+use super::lines::{LONGEST_LINE, Line, Lines};
+use super::split::{Split, Splitter};
+use super::{Layout, Row, RowReader, Step, empty, find_columns};
+use crate::IngestError;
+use crate::config::Encoding;
+use crate::log::Flaw;
+use crate::report::FaultCode;
+
+/// The most lines that one quoted field may span. A quote that is not closed within them is a
+/// fault of its own line, and the lines after it are read as rows.
+const MOST_LINES: usize = 1_000;
+
+/// Reads a delimited file row by row.
+pub(crate) struct Delimited<R> {
+    lines: Lines<R>,
+    splitter: Splitter,
+    encoding: Encoding,
+    width: usize,
+    columns: Vec<usize>,
+    buffer: Vec<u8>,
+    /// The line of a record that is already split, for the first one of a file without header.
+    held: Option<u64>,
+    blank: u64,
+}
+
+/// One record, split but not yet checked.
+enum Record {
+    Fields(u64),
+    Bad(u64, Flaw),
+    End,
+}
+
+impl<R: BufRead> Delimited<R> {
+    pub(crate) fn open(
+        file: &str,
+        input: R,
+        layout: &Layout,
+        columns: &[&str],
+    ) -> Result<Self, IngestError> {
+        let mut reader = Self {
+            lines: Lines::new(file, input),
+            splitter: Splitter::new(&layout.delimiter, layout.quote),
+            encoding: layout.encoding,
+            width: 0,
+            columns: Vec::new(),
+            buffer: Vec::new(),
+            held: None,
+            blank: 0,
+        };
+        let line = match reader.record()? {
+            Record::Fields(line) => line,
+            Record::Bad(line, flaw) => {
+                let found = flaw.found;
+                return Err(IngestError::Header { file: file.to_owned(), line, found });
+            }
+            Record::End => return Err(empty(file, "nothing")),
+        };
+        reader.width = reader.splitter.len();
+        let known: Vec<String> = if layout.header {
+            let mut name = String::new();
+            (0..reader.width)
+                .map(|i| {
+                    name.clear();
+                    decode(reader.splitter.field(i), reader.encoding, &mut name);
+                    name.trim().to_owned()
+                })
+                .collect()
+        } else {
+            reader.held = Some(line);
+            (1..=reader.width).map(|i| i.to_string()).collect()
+        };
+        reader.columns = find_columns(file, &known, columns)?;
+        Ok(reader)
+    }
+
+    /// Reads and splits the next record, over as many lines as it takes.
+    fn record(&mut self) -> Result<Record, IngestError> {
+        let line = loop {
+            match self.lines.next(&mut self.buffer)? {
+                (_, Line::End) => return Ok(Record::End),
+                (line, Line::TooLong) => {
+                    let expected = format!("a line of at most {} MiB", LONGEST_LINE >> 20);
+                    let flaw = Flaw::new(FaultCode::LineTooLong, expected, "a longer one");
+                    return Ok(Record::Bad(line, flaw));
+                }
+                (_, Line::Text) if self.buffer.is_empty() => self.blank += 1,
+                (line, Line::Text) => break line,
+            }
+        };
+        if let Some(flaw) = self.check_encoding() {
+            return Ok(Record::Bad(line, flaw));
+        }
+        self.splitter.start();
+        match self.splitter.feed(&self.buffer) {
+            Split::Complete => Ok(Record::Fields(line)),
+            Split::Bad(at) => Ok(Record::Bad(line, after_quote(at))),
+            Split::Open => self.go_on(line),
+        }
+    }
+
+    /// Reads the lines of a field that spans several; puts them back if it never ends.
+    fn go_on(&mut self, line: u64) -> Result<Record, IngestError> {
+        let mut extra = Vec::new();
+        let mut size = self.buffer.len();
+        while extra.len() < MOST_LINES && size <= LONGEST_LINE {
+            let (number, kind) = self.lines.next(&mut self.buffer)?;
+            if kind != Line::Text {
+                // An over-long line inside a quoted field is already skipped and is part of
+                // this record's fault.
+                break;
+            }
+            size += self.buffer.len() + 1;
+            let readable = self.check_encoding().is_none();
+            let split = if readable { self.splitter.feed(&self.buffer) } else { Split::Bad(0) };
+            extra.push((number, std::mem::take(&mut self.buffer)));
+            match split {
+                Split::Complete => return Ok(Record::Fields(line)),
+                Split::Open => {}
+                Split::Bad(_) => break,
+            }
+        }
+        self.lines.put_back(extra);
+        let flaw = Flaw::new(
+            FaultCode::BadQuote,
+            "a closing quote before the next delimiter",
+            "a quoted field that is not closed",
+        );
+        Ok(Record::Bad(line, flaw))
+    }
+
+    fn check_encoding(&self) -> Option<Flaw> {
+        if self.encoding == Encoding::Latin1 {
+            return None;
+        }
+        let error = std::str::from_utf8(&self.buffer).err()?;
+        let at = error.valid_up_to();
+        let found = format!("byte 0x{:02X} at byte {} of the line", self.buffer[at], at + 1);
+        Some(Flaw::new(FaultCode::InvalidUtf8, "UTF-8 text", found))
+    }
+}
+
+impl<R: BufRead> RowReader for Delimited<R> {
+    fn next(&mut self, row: &mut Row) -> Result<Step, IngestError> {
+        let record = match self.held.take() {
+            Some(line) => Record::Fields(line),
+            None => self.record()?,
+        };
+        let line = match record {
+            Record::Fields(line) => line,
+            Record::Bad(line, flaw) => {
+                row.start(line);
+                return Ok(Step::Bad(flaw));
+            }
+            Record::End => return Ok(Step::End),
+        };
+        row.start(line);
+        if self.splitter.len() != self.width {
+            let (expected, found) = (self.width, self.splitter.len());
+            let flaw =
+                Flaw::new(FaultCode::RaggedRow, format!("{expected} fields"), format!("{found}"));
+            return Ok(Step::Bad(flaw));
+        }
+        for &column in &self.columns {
+            decode(self.splitter.field(column), self.encoding, &mut row.text);
+            row.end();
+        }
+        Ok(Step::Row)
+    }
+
+    fn blank_lines(&self) -> u64 {
+        self.blank
+    }
+}
+
+fn after_quote(at: usize) -> Flaw {
+    let expected = "a delimiter after a closing quote";
+    Flaw::new(FaultCode::BadQuote, expected, format!("other text at byte {at} of the line"))
+}
+
+fn decode(field: &[u8], encoding: Encoding, out: &mut String) {
+    match encoding {
+        // The line was checked, and a delimiter is whole characters.
+        Encoding::Utf8 => out.push_str(&String::from_utf8_lossy(field)),
+        Encoding::Latin1 => out.extend(field.iter().map(|b| char::from(*b))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn layout(delimiter: &str, header: bool, encoding: Encoding) -> Layout {
+        Layout { delimiter: delimiter.into(), header, quote: true, encoding }
+    }
+
+    fn read(text: &[u8], layout: &Layout, columns: &[&str]) -> Vec<(u64, String)> {
+        let mut reader = Delimited::open("f.csv", text, layout, columns).unwrap();
+        let mut row = Row::default();
+        let mut out = Vec::new();
+        loop {
+            match reader.next(&mut row).unwrap() {
+                Step::Row => {
+                    let cells: Vec<_> = (0..columns.len()).map(|c| row.cell(c)).collect();
+                    out.push((row.line, cells.join("|")));
+                }
+                Step::Bad(flaw) => out.push((row.line, format!("!{}", flaw.code))),
+                Step::End => return out,
+            }
+        }
+    }
+
+    fn seen(rows: &[(u64, String)]) -> Vec<(u64, &str)> {
+        rows.iter().map(|(l, t)| (*l, t.as_str())).collect()
+    }
+
+    #[test]
+    fn rows_have_the_lines_of_the_file_and_columns_the_order_asked_for() {
+        let text = b"a,b,c\n1,\"x\ny\",3\n\n4,5,6\n7,8\n";
+        let rows = read(text, &layout(",", true, Encoding::Utf8), &["c", "b"]);
+        assert_eq!(seen(&rows), [(2, "3|x\ny"), (5, "6|5"), (6, "!ragged_row")]);
+    }
+
+    #[test]
+    fn a_quote_that_is_not_closed_costs_its_own_line_only() {
+        let text = b"a,b\n1,\"x\n2,y\n3,z\n";
+        let rows = read(text, &layout(",", true, Encoding::Utf8), &["a", "b"]);
+        assert_eq!(seen(&rows), [(2, "!bad_quote"), (3, "2|y"), (4, "3|z")]);
+    }
+
+    #[test]
+    fn a_stray_quote_does_not_swallow_the_rows_up_to_the_next_one() {
+        let text = b"a,b\n1,\"x\n2,\"y\"\n3,z\n";
+        let rows = read(text, &layout(",", true, Encoding::Utf8), &["a", "b"]);
+        assert_eq!(seen(&rows), [(2, "!bad_quote"), (3, "2|y"), (4, "3|z")]);
+    }
+
+    #[test]
+    fn bad_bytes_are_a_fault_in_utf_8_and_letters_in_latin_1() {
+        let text = b"1|Am\xE9lie\n2|b\n3|\xE9\n";
+        let rows = read(text, &layout("|", false, Encoding::Latin1), &["2"]);
+        assert_eq!(seen(&rows), [(1, "Amélie"), (2, "b"), (3, "é")]);
+        let text = b"1|a\n2|Am\xE9lie\n3|c\n";
+        let rows = read(text, &layout("|", false, Encoding::Utf8), &["2"]);
+        assert_eq!(seen(&rows), [(1, "a"), (2, "!invalid_utf8"), (3, "c")]);
+    }
+
+    #[test]
+    fn a_missing_column_lists_those_there_are() {
+        let layout = layout(",", true, Encoding::Utf8);
+        let err = Delimited::open("f.csv", &b"a,b\n1,2\n"[..], &layout, &["rating"]);
+        let err = err.err().unwrap().to_string();
+        assert_eq!(err, "f.csv: expected a column \"rating\", found the columns a, b");
+    }
+}

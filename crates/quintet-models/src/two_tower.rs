@@ -1,0 +1,366 @@
+//! Hybrid two-tower: fused content plus a droppable item id against a user vector.
+//!
+//! `v_i = fuse(x_i) + k_i · e_i`, `score(u, i) = p_u · v_i + b_i`, trained by a softmax over
+//! candidate items with log-Q correction (Yi et al., RecSys 2019). During training the id part of
+//! an item (`e_i`, `b_i`) is dropped with probability `id_dropout` and a shared bias takes its
+//! place, so that content alone learns to carry an item (Volkovs et al., "DropoutNet", NeurIPS
+//! 2017); an item without training interactions is scored in just that form.
+//! Cost: one step `O(candidates · Σ d_m · dim + batch · candidates · dim)`.
+
+use std::collections::HashMap;
+
+use burn::tensor::{Bool, Device, Tensor, TensorData};
+use quintet_core::{Capability, Interactions, Matrix, Modality, ModelState, Recommender, UserIdx};
+use quintet_tensor::{
+    Adam, AdamConfig, EmbeddingTable, EpochStats, FactorModel, Fit, FitContext, FitError, Fitting,
+    Fusion, Layer, ModelEntry, Trainer, TrainingData, Weight, check_training_params, index_tensor,
+    load_weights, loss_value, parse_params, run_epoch, sampled_softmax, save_weights,
+    squared_penalty, step_table, tensor_to_vec, unique_ids,
+};
+use rand::RngExt;
+use rand::seq::SliceRandom;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::content::Content;
+
+const NAME: &str = "two_tower";
+
+/// Which items compete in the softmax.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Candidates {
+    /// The distinct items of the batch, corrected for popular items being drawn more often.
+    Batch,
+    /// Every item that occurs in training: exact, for small catalogues.
+    All,
+}
+
+/// Parameters.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TwoTowerConfig {
+    /// Width of the vectors.
+    pub dim: usize,
+    /// Which modalities are read; all that have features by default.
+    pub modalities: Option<Vec<Modality>>,
+    /// Fusion layer, by registry name.
+    pub fusion: String,
+    /// Parameters of the fusion layer.
+    pub fusion_params: Value,
+    /// Which items compete in the softmax.
+    pub candidates: Candidates,
+    /// Probability that an item's id part is dropped in a step.
+    pub id_dropout: f32,
+    /// Step size of Adam.
+    pub lr: f32,
+    /// Interactions a step.
+    pub batch_size: usize,
+    /// Squared L2 on the user and id rows of a batch.
+    pub l2: f32,
+    /// Decoupled weight decay of the fusion layer.
+    pub fusion_decay: f32,
+}
+
+impl Default for TwoTowerConfig {
+    fn default() -> Self {
+        Self {
+            dim: 64,
+            modalities: None,
+            fusion: "gated".into(),
+            fusion_params: Value::Null,
+            candidates: Candidates::Batch,
+            id_dropout: 0.3,
+            lr: 3e-3,
+            batch_size: 1024,
+            l2: 1e-2,
+            fusion_decay: 1e-2,
+        }
+    }
+}
+
+pub(crate) fn entry() -> ModelEntry {
+    ModelEntry {
+        name: NAME,
+        summary: "fused item content plus a droppable id against a user vector",
+        build: |params| Ok(Box::new(parse_params::<TwoTowerConfig>(NAME, params)?)),
+        load: |state| Ok(Box::new(FactorModel::load(state)?)),
+        tiny: r#"{"dim": 8, "lr": 0.03, "batch_size": 256, "l2": 0.001, "candidates": "all"}"#,
+    }
+}
+
+/// The fusion layer and the bias that stands in for a dropped id.
+struct ItemTower {
+    fusion: Box<dyn Fusion>,
+    shared_bias: Weight,
+}
+
+impl Layer for ItemTower {
+    fn weights(&self) -> Vec<(String, &Weight)> {
+        let mut all: Vec<(String, &Weight)> =
+            self.fusion.weights().into_iter().map(|(n, w)| (format!("fusion.{n}"), w)).collect();
+        all.push(("shared_bias".into(), &self.shared_bias));
+        all
+    }
+
+    fn weights_mut(&mut self) -> Vec<&mut Weight> {
+        let mut all = self.fusion.weights_mut();
+        all.push(&mut self.shared_bias);
+        all
+    }
+}
+
+impl Fit for TwoTowerConfig {
+    fn name(&self) -> &str {
+        NAME
+    }
+
+    fn config(&self) -> Value {
+        serde_json::to_value(self).unwrap_or_default()
+    }
+
+    fn start(&self, data: TrainingData<'_>, context: &FitContext) -> Result<Fitting, FitError> {
+        check_training_params(NAME, self.dim, self.batch_size, self.lr, self.l2)?;
+        if !(0.0..1.0).contains(&self.id_dropout) {
+            return Err(FitError::Config {
+                model: NAME.into(),
+                reason: format!("id_dropout must lie in [0, 1); found {}", self.id_dropout),
+            });
+        }
+        let train = data.train;
+        if train.nnz() == 0 {
+            return Err(FitError::Data { model: NAME.into(), reason: "no interactions".into() });
+        }
+        let device = context.device.clone().autodiff();
+        let content = Content::new(NAME, data.features, self.modalities.as_deref(), &device)?;
+        let registry = quintet_fusion::registry()?;
+        let build = registry.get(&self.fusion)?.build;
+        let fusion = build(&self.fusion_params, &content.shape(self.dim), context.seed, &device)?;
+        let mut rng = context.seed.rng("two-tower-init", 0);
+        let adam = AdamConfig::new(self.lr);
+        Ok(Fitting::Epochs(Box::new(TwoTowerTrainer {
+            users: EmbeddingTable::new(train.n_users(), self.dim, adam, &mut rng),
+            // Ids correct what content says, so they start at nothing.
+            ids: EmbeddingTable::from_matrix(Matrix::zeros(train.n_items(), self.dim), adam),
+            bias: EmbeddingTable::from_matrix(Matrix::zeros(train.n_items(), 1), adam),
+            tower: ItemTower {
+                fusion,
+                shared_bias: Weight::new(&Matrix::zeros(1, 1), &device),
+            },
+            optimiser: Adam::new(AdamConfig { weight_decay: self.fusion_decay, ..adam }),
+            counts: train.item_counts(),
+            content,
+            train: train.clone(),
+            config: self.clone(),
+            context: context.clone(),
+            device,
+        })))
+    }
+}
+
+/// Interactions of one step and the items that compete.
+struct SoftmaxBatch {
+    users: Vec<u32>,
+    user_places: Vec<u32>,
+    candidates: Vec<u32>,
+    targets: Vec<u32>,
+    /// `[batch, candidates]`, row by row.
+    hidden: Vec<bool>,
+    log_q: Vec<f32>,
+    /// `[candidates]`: 1 where the id takes part.
+    keep: Vec<f32>,
+}
+
+struct TwoTowerTrainer {
+    users: EmbeddingTable,
+    ids: EmbeddingTable,
+    bias: EmbeddingTable,
+    tower: ItemTower,
+    optimiser: Adam,
+    content: Content,
+    counts: Vec<u32>,
+    train: Interactions,
+    config: TwoTowerConfig,
+    context: FitContext,
+    device: Device,
+}
+
+impl TwoTowerTrainer {
+    fn batch(&self, pairs: &[(u32, u32)], keep_rng: &mut impl rand::Rng) -> SoftmaxBatch {
+        let user_list: Vec<u32> = pairs.iter().map(|p| p.0).collect();
+        let (users, user_places) = unique_ids(&user_list);
+        let item_list: Vec<u32> = pairs.iter().map(|p| p.1).collect();
+        let candidates = match self.config.candidates {
+            Candidates::Batch => unique_ids(&item_list).0,
+            Candidates::All => {
+                (0..self.counts.len() as u32).filter(|&i| self.counts[i as usize] > 0).collect()
+            }
+        };
+        let column: HashMap<u32, usize> =
+            candidates.iter().enumerate().map(|(c, &i)| (i, c)).collect();
+        let n = candidates.len();
+        let mut hidden = vec![false; pairs.len() * n];
+        for (row, &(user, item)) in pairs.iter().enumerate() {
+            for other in self.train.items(UserIdx(user)).iter().filter(|o| o.0 != item) {
+                if let Some(&c) = column.get(&other.0) {
+                    hidden[row * n + c] = true;
+                }
+            }
+        }
+        let keep = (0..n)
+            .map(|_| if keep_rng.random::<f32>() < self.config.id_dropout { 0.0 } else { 1.0 })
+            .collect();
+        SoftmaxBatch {
+            users,
+            user_places,
+            targets: item_list.iter().map(|i| column[i] as u32).collect(),
+            log_q: self.log_q(&candidates, pairs.len()),
+            candidates,
+            hidden,
+            keep,
+        }
+    }
+
+    /// Log of the probability that each candidate is among the candidates: an item with `c` of
+    /// the `n` training interactions is missed by a batch of `b` with `(1 - c/n)^b`.
+    fn log_q(&self, candidates: &[u32], batch: usize) -> Vec<f32> {
+        if self.config.candidates == Candidates::All {
+            return vec![0.0; candidates.len()];
+        }
+        let n = self.train.nnz() as f64;
+        let drawn = |i: &u32| {
+            let share = f64::from(self.counts[*i as usize]) / n;
+            (1.0 - (1.0 - share).powf(batch as f64)).max(1e-12).ln() as f32
+        };
+        candidates.iter().map(drawn).collect()
+    }
+
+    fn step(&mut self, b: &SoftmaxBatch) -> Result<f64, FitError> {
+        let device = &self.device;
+        let (batch, n) = (b.targets.len(), b.candidates.len());
+        let users = self.users.leaf(&b.users, device);
+        let ids = self.ids.leaf(&b.candidates, device);
+        let bias = self.bias.leaf(&b.candidates, device);
+        let column = |v: &[f32], dims: [usize; 2]| {
+            Tensor::<2>::from_data(TensorData::new(v.to_vec(), dims), device)
+        };
+        let keep = column(&b.keep, [n, 1]);
+        let dropped = keep.clone().neg() + 1.0;
+        let fused = self.tower.fusion.forward(&self.content.views(&b.candidates, device));
+        let items = fused + ids.clone() * keep.clone(); // [candidates, dim]
+        let biases = bias.clone() * keep + dropped * self.tower.shared_bias.tensor();
+        let u = users.clone().select(0, index_tensor(&b.user_places, device)); // [batch, dim]
+        let logits = u.clone().matmul(items.transpose()) + biases.transpose();
+        let hidden =
+            Tensor::<2, Bool>::from_data(TensorData::new(b.hidden.clone(), [batch, n]), device);
+        let mut loss = sampled_softmax(
+            logits,
+            column(&b.log_q, [1, n]),
+            index_tensor(&b.targets, device),
+            hidden,
+        );
+        if let Some(p) = squared_penalty(&[&u, &ids], self.config.l2, batch) {
+            loss = loss + p;
+        }
+        let mut grads = loss.backward();
+        step_table(&mut self.users, &b.users, &users, &mut grads)?;
+        step_table(&mut self.ids, &b.candidates, &ids, &mut grads)?;
+        step_table(&mut self.bias, &b.candidates, &bias, &mut grads)?;
+        self.optimiser.step(&mut self.tower, &mut grads);
+        loss_value(loss)
+    }
+
+    /// The fused content of every item, `[n_items, dim]`, and the shares of the modalities.
+    fn content_factors(&self) -> Result<(Matrix, Option<Matrix>), FitError> {
+        let n_items = self.train.n_items();
+        let mut data = Vec::with_capacity(n_items * self.config.dim);
+        let mut shares: Option<Vec<f32>> = Some(Vec::new());
+        for chunk in self.content.chunks() {
+            let views = self.content.views(&chunk, &self.device);
+            let fused = self.tower.fusion.forward(&views);
+            data.extend(tensor_to_vec(fused.inner()).map_err(FitError::Device)?);
+            shares = match (shares, self.tower.fusion.shares(&views)) {
+                (Some(mut all), Some(s)) => {
+                    all.extend(tensor_to_vec(s.inner()).map_err(FitError::Device)?);
+                    Some(all)
+                }
+                _ => None,
+            };
+        }
+        let n_modalities = self.content.names().len();
+        let shares = shares.map(|s| Matrix::from_vec(n_items, n_modalities, s)).transpose()?;
+        Ok((Matrix::from_vec(n_items, self.config.dim, data)?, shares))
+    }
+}
+
+impl Trainer for TwoTowerTrainer {
+    fn epoch(&mut self, epoch: usize) -> Result<EpochStats, FitError> {
+        let mut rng = self.context.seed.rng("two-tower-epoch", epoch as u64);
+        let mut pairs: Vec<(u32, u32)> = self.train.iter().map(|t| (t.user.0, t.item.0)).collect();
+        pairs.shuffle(&mut rng);
+        let chunks: Vec<Vec<(u32, u32)>> =
+            pairs.chunks(self.config.batch_size).map(<[_]>::to_vec).collect();
+        run_epoch(NAME, epoch, chunks.into_iter(), |pairs| {
+            let batch = self.batch(pairs, &mut rng);
+            Ok((self.step(&batch)?, pairs.len()))
+        })
+    }
+
+    fn model(&self) -> Result<Box<dyn Recommender>, FitError> {
+        let (content, shares) = self.content_factors()?;
+        let shared = self.tower.shared_bias.to_matrix()?.as_slice()[0];
+        let dim = self.config.dim;
+        let n_items = content.rows();
+        let mut items = Matrix::zeros(n_items, 2 * dim);
+        let mut bias = vec![shared; n_items];
+        for item in 0..n_items {
+            let row = items.row_mut(item);
+            row[..dim].copy_from_slice(content.row(item));
+            if self.counts[item] > 0 {
+                row[dim..].copy_from_slice(self.ids.values().row(item));
+                bias[item] = self.bias.values().row(item)[0];
+            }
+        }
+        let mut users = Matrix::zeros(self.train.n_users(), 2 * dim);
+        for user in 0..users.rows() {
+            let p = self.users.values().row(user);
+            let row = users.row_mut(user);
+            row[..dim].copy_from_slice(p);
+            row[dim..].copy_from_slice(p);
+        }
+        let capability =
+            Capability::personal().with_cold_items().with_modalities(self.content.names());
+        let model = FactorModel::new(NAME, users, items, bias, capability)?
+            .with_part("content", 0, dim)
+            .with_part("taste", dim, 2 * dim);
+        Ok(Box::new(match shares {
+            Some(shares) => model.with_shares(shares)?,
+            None => model,
+        }))
+    }
+
+    fn save(&self) -> Result<ModelState, FitError> {
+        let mut state = ModelState::new(NAME);
+        self.users.save("users.", &mut state);
+        self.ids.save("ids.", &mut state);
+        self.bias.save("bias.", &mut state);
+        save_weights(&self.tower, "tower.", &mut state)?;
+        self.optimiser.save("adam.", &mut state)?;
+        Ok(state)
+    }
+
+    fn load(&mut self, state: &ModelState) -> Result<(), FitError> {
+        self.users.load("users.", state)?;
+        self.ids.load("ids.", state)?;
+        self.bias.load("bias.", state)?;
+        load_weights(&mut self.tower, "tower.", state, &self.device)?;
+        self.optimiser.load(&self.tower, "adam.", state, &self.device)
+    }
+
+    fn n_parameters(&self) -> usize {
+        let size = |t: &EmbeddingTable| t.values().as_slice().len();
+        let weights: usize =
+            self.tower.weights().iter().map(|(_, w)| w.dims().iter().product::<usize>()).sum();
+        size(&self.users) + size(&self.ids) + size(&self.bias) + weights
+    }
+}

@@ -1,0 +1,259 @@
+//! One loop for every model.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use quintet_core::{Held, Recommender, Valid};
+use quintet_metrics::{EvalConfig, evaluate};
+use quintet_tensor::{Fit, FitContext, Fitting, Trainer, TrainingData};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{Checkpoint, Progress, RunPlace, Stopper, TrainConfig, TrainError};
+
+/// One line of `metrics.jsonl`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EpochRecord {
+    /// Counted from 1.
+    pub epoch: usize,
+    /// Mean training loss.
+    pub loss: f64,
+    /// Optimiser steps.
+    pub batches: usize,
+    /// Training samples.
+    pub samples: usize,
+    /// Seconds of training.
+    pub train_seconds: f64,
+    /// Seconds of validation.
+    pub valid_seconds: f64,
+    /// Validation metrics, where the epoch was evaluated.
+    pub valid: BTreeMap<String, f64>,
+}
+
+/// Why training ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stopped {
+    /// The model has no epochs.
+    ClosedForm,
+    /// The validation metric stopped improving.
+    Patience,
+    /// All epochs were trained.
+    Epochs,
+}
+
+/// What happened. Holds no times, so that equal runs give equal reports.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct FitReport {
+    /// Registry name of the model.
+    pub model: String,
+    /// Its parameters, resolved.
+    pub config: Value,
+    /// Trained numbers; 0 for closed-form models.
+    pub n_parameters: usize,
+    /// Epochs trained.
+    pub epochs: usize,
+    /// The epoch whose weights were kept.
+    pub best_epoch: usize,
+    /// The validation metric that decided.
+    pub metric: String,
+    /// Its value at the kept weights.
+    pub best_valid: f64,
+    /// Why training ended.
+    pub stopped: Stopped,
+}
+
+/// A fitted model and how it came about.
+pub struct Fitted {
+    /// The model at its best epoch.
+    pub model: Box<dyn Recommender>,
+    /// What happened.
+    pub report: FitReport,
+    /// Every epoch.
+    pub log: Vec<EpochRecord>,
+}
+
+/// Fits one model and keeps the weights of the epoch that is best on `valid`.
+///
+/// With a `place`, every epoch is logged, checkpoints are written, and a run that was stopped
+/// goes on from its newest whole checkpoint.
+///
+/// # Errors
+/// The model does not fit the data, diverges, or a file cannot be written.
+pub fn fit_model(
+    fit: &dyn Fit,
+    data: TrainingData<'_>,
+    valid: &Held<Valid>,
+    context: &FitContext,
+    config: &TrainConfig,
+    place: Option<&RunPlace>,
+    progress: &mut dyn Progress,
+) -> Result<Fitted, TrainError> {
+    config.validate()?;
+    let judge = Judge::new(config, data, valid)?;
+    match fit.start(data, context)? {
+        Fitting::Fitted(model) => {
+            let best_valid = judge.value(model.as_ref())?.1;
+            Ok(Fitted {
+                model,
+                report: FitReport {
+                    model: fit.name().to_owned(),
+                    config: fit.config(),
+                    n_parameters: 0,
+                    epochs: 0,
+                    best_epoch: 0,
+                    metric: config.metric.clone(),
+                    best_valid,
+                    stopped: Stopped::ClosedForm,
+                },
+                log: Vec::new(),
+            })
+        }
+        Fitting::Epochs(trainer) => {
+            progress.begin(fit.name(), config.epochs);
+            let result = Run { fit, trainer, judge, config, place }.run(progress);
+            progress.end();
+            result
+        }
+    }
+}
+
+/// Computes the validation metric.
+struct Judge<'a> {
+    data: TrainingData<'a>,
+    valid: &'a Held<Valid>,
+    eval: EvalConfig,
+    metric: &'a str,
+}
+
+impl<'a> Judge<'a> {
+    fn new(
+        config: &'a TrainConfig,
+        data: TrainingData<'a>,
+        valid: &'a Held<Valid>,
+    ) -> Result<Self, TrainError> {
+        let (name, k) = config.cutoff()?;
+        let eval =
+            EvalConfig { cutoffs: vec![k], metrics: vec![name.to_owned()], ..EvalConfig::default() };
+        Ok(Self { data, valid, eval, metric: &config.metric })
+    }
+
+    fn value(&self, model: &dyn Recommender) -> Result<(BTreeMap<String, f64>, f64), TrainError> {
+        let result = evaluate(model, self.valid, self.data.train, &self.eval)?;
+        let value = result.get(self.metric).unwrap_or(f64::NAN);
+        Ok((BTreeMap::from([(self.metric.to_owned(), value)]), value))
+    }
+}
+
+struct Run<'a> {
+    fit: &'a dyn Fit,
+    trainer: Box<dyn Trainer>,
+    judge: Judge<'a>,
+    config: &'a TrainConfig,
+    place: Option<&'a RunPlace>,
+}
+
+impl Run<'_> {
+    fn run(mut self, progress: &mut dyn Progress) -> Result<Fitted, TrainError> {
+        let mut at = self.resume(progress)?;
+        let mut stopped = Stopped::Epochs;
+        if at.stopper.waited >= self.config.patience {
+            stopped = Stopped::Patience;
+        }
+        while at.epoch < self.config.epochs && stopped == Stopped::Epochs {
+            at.epoch += 1;
+            self.epoch(&mut at)?;
+            if let Some(record) = at.log.last() {
+                progress.epoch(record, &self.config.metric, at.stopper.best);
+            }
+            if at.stopper.waited >= self.config.patience {
+                stopped = Stopped::Patience;
+            }
+            self.keep(&mut at, stopped == Stopped::Patience)?;
+        }
+        self.trainer.load(&at.best)?;
+        Ok(Fitted {
+            model: self.trainer.model()?,
+            report: FitReport {
+                model: self.fit.name().to_owned(),
+                config: self.fit.config(),
+                n_parameters: self.trainer.n_parameters(),
+                epochs: at.epoch,
+                best_epoch: at.stopper.best_epoch,
+                metric: self.config.metric.clone(),
+                best_valid: at.stopper.best,
+                stopped,
+            },
+            log: at.log,
+        })
+    }
+
+    /// The newest checkpoint, or the start.
+    fn resume(&mut self, progress: &mut dyn Progress) -> Result<Checkpoint, TrainError> {
+        if let Some(place) = self.place {
+            let (found, notes) = place.checkpoints().newest()?;
+            for note in notes {
+                progress.note(&format!("damaged checkpoint passed over: {note}"));
+            }
+            if let Some(checkpoint) = found {
+                self.trainer.load(&checkpoint.trainer)?;
+                progress.note(&format!(
+                    "{}: resumed after epoch {}",
+                    self.fit.name(),
+                    checkpoint.epoch
+                ));
+                return Ok(checkpoint);
+            }
+        }
+        let start = self.trainer.save()?;
+        Ok(Checkpoint {
+            epoch: 0,
+            best: start.clone(),
+            trainer: start,
+            stopper: Stopper { best: f64::NEG_INFINITY, best_epoch: 0, waited: 0 },
+            log: Vec::new(),
+        })
+    }
+
+    fn epoch(&mut self, at: &mut Checkpoint) -> Result<(), TrainError> {
+        let begun = Instant::now();
+        let stats = self.trainer.epoch(at.epoch)?;
+        let train_seconds = begun.elapsed().as_secs_f64();
+        let mut record = EpochRecord {
+            epoch: at.epoch,
+            loss: stats.loss,
+            batches: stats.batches,
+            samples: stats.samples,
+            train_seconds,
+            valid_seconds: 0.0,
+            valid: BTreeMap::new(),
+        };
+        if at.epoch % self.config.eval_every == 0 || at.epoch == self.config.epochs {
+            let begun = Instant::now();
+            let (values, value) = self.judge.value(self.trainer.model()?.as_ref())?;
+            record.valid = values;
+            record.valid_seconds = begun.elapsed().as_secs_f64();
+            if value > at.stopper.best {
+                at.stopper = Stopper { best: value, best_epoch: at.epoch, waited: 0 };
+                at.best = self.trainer.save()?;
+            } else {
+                at.stopper.waited += 1;
+            }
+        }
+        at.log.push(record);
+        Ok(())
+    }
+
+    /// Logs, and writes a checkpoint when one is due or the run ends.
+    fn keep(&mut self, at: &mut Checkpoint, last: bool) -> Result<(), TrainError> {
+        let Some(place) = self.place else { return Ok(()) };
+        place.write_log(&at.log)?;
+        let every = self.config.checkpoint_every;
+        let due = every > 0 && (at.epoch % every == 0 || last || at.epoch == self.config.epochs);
+        if due {
+            at.trainer = self.trainer.save()?;
+            place.checkpoints().save(at)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,226 @@
+//! The run file.
+
+use std::path::Path;
+
+use quintet_core::Modality;
+use quintet_data::{ShapeConfig, SplitConfig};
+use quintet_ingest::IngestConfig;
+use quintet_metrics::EvalConfig;
+use quintet_train::TrainConfig;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::PipelineError;
+
+/// A run file: TOML, every unknown key refused, every default written back beside the run.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunConfig {
+    /// What the run is called.
+    pub name: String,
+    /// The seed of everything random.
+    #[serde(default = "default_seed")]
+    pub seed: u64,
+    /// Where the data comes from.
+    pub ingest: IngestConfig,
+    /// Which interactions count.
+    #[serde(default)]
+    pub shape: ShapeConfig,
+    /// How data is held out.
+    pub split: SplitConfig,
+    /// Which encoder reads which modality.
+    #[serde(default)]
+    pub encode: Vec<EncodeSpec>,
+    /// The fit loop.
+    #[serde(default)]
+    pub train: TrainConfig,
+    /// Which models to fit.
+    #[serde(default)]
+    pub models: Vec<ModelSpec>,
+    /// What to measure.
+    #[serde(default)]
+    pub evaluate: EvaluateSpec,
+    /// Whom to recommend to at the end of a run.
+    #[serde(default)]
+    pub recommend: RecommendSpec,
+}
+
+fn default_seed() -> u64 {
+    42
+}
+
+/// One `[[encode]]` table.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EncodeSpec {
+    /// The modality.
+    pub modality: Modality,
+    /// The encoder, by registry name.
+    pub encoder: String,
+    /// Its parameters.
+    #[serde(default = "empty", skip_serializing_if = "is_empty")]
+    pub params: Value,
+}
+
+/// One `[[models]]` table.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelSpec {
+    /// The model, by registry name.
+    pub model: String,
+    /// What this variant is called; the model's name by default.
+    #[serde(default)]
+    pub label: Option<String>,
+    /// Its parameters.
+    #[serde(default = "empty", skip_serializing_if = "is_empty")]
+    pub params: Value,
+}
+
+impl ModelSpec {
+    /// The label, or the model's name.
+    pub fn label(&self) -> &str {
+        self.label.as_deref().unwrap_or(&self.model)
+    }
+}
+
+/// An empty table: what `params` is when it is left out. TOML has no null.
+fn empty() -> Value {
+    Value::Object(serde_json::Map::new())
+}
+
+fn is_empty(value: &Value) -> bool {
+    value.as_object().is_some_and(serde_json::Map::is_empty)
+}
+
+/// The `[evaluate]` table.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct EvaluateSpec {
+    /// Cut-offs.
+    pub cutoffs: Vec<usize>,
+    /// Metrics, by registry name.
+    pub metrics: Vec<String>,
+    /// The metric of intervals and comparisons.
+    pub primary: String,
+    /// The label every other model is compared with; the last of `[[models]]` by default.
+    pub reference: Option<String>,
+    /// Bootstrap resamples.
+    pub resamples: usize,
+}
+
+impl Default for EvaluateSpec {
+    fn default() -> Self {
+        let base = EvalConfig::default();
+        Self {
+            cutoffs: base.cutoffs,
+            metrics: base.metrics,
+            primary: "ndcg@10".into(),
+            reference: None,
+            resamples: 2000,
+        }
+    }
+}
+
+impl EvaluateSpec {
+    /// What the evaluator takes.
+    pub fn eval_config(&self) -> EvalConfig {
+        EvalConfig {
+            cutoffs: self.cutoffs.clone(),
+            metrics: self.metrics.clone(),
+            ..EvalConfig::default()
+        }
+    }
+}
+
+/// The `[recommend]` table.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RecommendSpec {
+    /// Length of a list.
+    pub k: usize,
+    /// Users to show at the end of a run, by their own ids.
+    pub users: Vec<String>,
+    /// Which model; the reference of `[evaluate]` by default.
+    pub label: Option<String>,
+}
+
+impl Default for RecommendSpec {
+    fn default() -> Self {
+        Self { k: 10, users: Vec::new(), label: None }
+    }
+}
+
+impl RunConfig {
+    /// Reads a run file.
+    ///
+    /// # Errors
+    /// The file cannot be read, is not TOML, or has an unknown or wrong key: one line that
+    /// names the file, the line and the key.
+    pub fn read(path: &Path) -> Result<Self, PipelineError> {
+        let text = fs_err::read_to_string(path)?;
+        let config: Self = toml::from_str(&text).map_err(|e| {
+            let line = e.span().map(|s| text[..s.start.min(text.len())].matches('\n').count() + 1);
+            PipelineError::Config {
+                path: path.display().to_string(),
+                line: line.unwrap_or(1),
+                reason: e.message().to_owned(),
+            }
+        })?;
+        config.check(path)?;
+        Ok(config)
+    }
+
+    /// Checks what serde cannot: labels and references.
+    ///
+    /// # Errors
+    /// A label occurs twice, could not be a folder's name, or is referred to and not there.
+    pub fn check(&self, path: &Path) -> Result<(), PipelineError> {
+        let bad = |reason: String| {
+            Err(PipelineError::Config { path: path.display().to_string(), line: 1, reason })
+        };
+        for (i, spec) in self.models.iter().enumerate() {
+            let label = spec.label();
+            let plain = |c: char| c.is_ascii_alphanumeric() || "-_+. ".contains(c);
+            if label.is_empty() || label.starts_with('.') || !label.chars().all(plain) {
+                return bad(format!(
+                    "[[models]] label {label:?}: expected letters, digits, space, - _ + ."
+                ));
+            }
+            if self.models[..i].iter().any(|other| other.label() == label) {
+                return bad(format!("[[models]] label {label:?} occurs twice; give one a label"));
+            }
+        }
+        for (i, spec) in self.encode.iter().enumerate() {
+            if self.encode[..i].iter().any(|other| other.modality == spec.modality) {
+                return bad(format!("[[encode]] modality {} occurs twice", spec.modality));
+            }
+        }
+        for (key, label) in [
+            ("[evaluate] reference", &self.evaluate.reference),
+            ("[recommend] label", &self.recommend.label),
+        ] {
+            if let Some(label) = label {
+                self.find(label, key)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The model with a label.
+    ///
+    /// # Errors
+    /// No model has it; the error lists the labels.
+    pub fn find(&self, label: &str, what: &str) -> Result<&ModelSpec, PipelineError> {
+        self.models.iter().find(|m| m.label() == label).ok_or_else(|| PipelineError::Label {
+            what: what.to_owned(),
+            label: label.to_owned(),
+            known: self.models.iter().map(ModelSpec::label).collect::<Vec<_>>().join(", "),
+        })
+    }
+
+    /// The label that others are compared with.
+    pub fn reference(&self) -> Option<&str> {
+        let last = || self.models.last().map(ModelSpec::label);
+        self.evaluate.reference.as_deref().or_else(last)
+    }
+}

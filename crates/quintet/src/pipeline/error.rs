@@ -1,0 +1,119 @@
+//! What can stop a run.
+
+use quintet_core::{CoreError, RegistryError, ScoreError};
+use quintet_data::DataError;
+use quintet_ingest::IngestError;
+use quintet_metrics::EvalError;
+use quintet_tensor::{EncodeError, FitError};
+use quintet_train::TrainError;
+use thiserror::Error;
+
+/// Why a stage stopped.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum PipelineError {
+    /// The run file is wrong.
+    #[error("{path}, line {line}: {reason}")]
+    Config {
+        /// The file.
+        path: String,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A label is not among the models.
+    #[error("{what} {label:?} is not the label of a model; known: {known}")]
+    Label {
+        /// Where it was asked for.
+        what: String,
+        /// The label.
+        label: String,
+        /// The labels there are.
+        known: String,
+    },
+    /// A user id is unknown.
+    #[error("user {id:?} is not in the dataset ({known} users; the first is {first:?})")]
+    User {
+        /// The id.
+        id: String,
+        /// How many users there are.
+        known: usize,
+        /// An example.
+        first: String,
+    },
+    /// An earlier stage has not run.
+    #[error("{path} is not there; run `quintet {verb}` first")]
+    NotRun {
+        /// What is missing.
+        path: String,
+        /// The verb that makes it.
+        verb: &'static str,
+    },
+    /// An encoder was named for another modality than its own.
+    #[error("[[encode]] encoder {encoder:?} reads {reads}, not {asked}")]
+    WrongModality {
+        /// The encoder.
+        encoder: String,
+        /// What it reads.
+        reads: String,
+        /// What was asked.
+        asked: String,
+    },
+    /// No item could be encoded.
+    #[error("no {modality} of {total} items could be encoded with {encoder}; the first error: {first}")]
+    NothingEncoded {
+        /// The modality.
+        modality: String,
+        /// The encoder.
+        encoder: String,
+        /// Items that have the modality.
+        total: usize,
+        /// The first error.
+        first: String,
+    },
+    /// A part of the split is empty.
+    #[error("the split leaves no interactions in {part}: {hint}")]
+    EmptyPart {
+        /// Which part.
+        part: &'static str,
+        /// What to change.
+        hint: String,
+    },
+    /// A file.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    /// Ingestion.
+    #[error(transparent)]
+    Ingest(#[from] IngestError),
+    /// The dataset or the feature store.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// An encoder.
+    #[error(transparent)]
+    Encode(#[from] EncodeError),
+    /// A model.
+    #[error(transparent)]
+    Fit(#[from] FitError),
+    /// The fit loop.
+    #[error(transparent)]
+    Train(#[from] TrainError),
+    /// Evaluation.
+    #[error(transparent)]
+    Eval(#[from] EvalError),
+    /// Scoring.
+    #[error(transparent)]
+    Score(#[from] ScoreError),
+    /// A name.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// A shape.
+    #[error(transparent)]
+    Core(#[from] CoreError),
+    /// A file could not be encoded as JSON.
+    #[error("a report could not be written as JSON: {0}")]
+    Json(#[from] serde_json::Error),
+    /// The resolved run file could not be written.
+    #[error("the resolved run file could not be written: {0}")]
+    Toml(#[from] toml::ser::Error),
+}

@@ -1,0 +1,30 @@
+//! From sources to a report, one call a stage, each with its directory.
+//!
+//! | stage | reads | writes |
+//! |---|---|---|
+//! | [`ingest_stage`] | sources | `dataset/` |
+//! | [`encode_stage`] | `dataset/` | `features/` |
+//! | [`train_stage`] | both | `models/<label>/` |
+//! | [`evaluate_stage`] | all of them | `metrics.json`, `per_user.json` |
+//! | [`recommend`] | all of them | nothing |
+
+mod config;
+mod encode;
+mod error;
+mod evaluate;
+mod prepare;
+mod recommend;
+mod stages;
+mod train;
+
+pub use config::{EncodeSpec, EvaluateSpec, ModelSpec, RecommendSpec, RunConfig};
+pub use encode::{EncodeReport, ModalityReport, encode_stage, read_features_stage};
+pub use error::PipelineError;
+pub use evaluate::{
+    Comparison, Interval, ModelResult, NewItems, PerUser, RunResult, evaluate_models,
+    evaluate_stage,
+};
+pub use prepare::{Prepared, prepare};
+pub use recommend::{Recommendation, Request, explain_text, recommend};
+pub use stages::{Workspace, ingest_stage};
+pub use train::{TrainedModel, load_models, train_models, train_stage};

@@ -1,0 +1,165 @@
+//! Models to fitted models.
+
+use std::time::Instant;
+
+use quintet_core::{Recommender, SeedStream};
+use quintet_data::{read_state, write_atomic, write_state};
+use quintet_tensor::{Device, FitContext};
+use quintet_train::{FitReport, Progress, RunPlace, fit_model};
+
+use super::{ModelSpec, PipelineError, Prepared, RunConfig, Workspace};
+use crate::Registries;
+
+/// A fitted model with its label.
+pub struct TrainedModel {
+    /// The label of its `[[models]]` table.
+    pub label: String,
+    /// The model.
+    pub model: Box<dyn Recommender>,
+    /// How it came about; `None` for a model that was loaded.
+    pub report: Option<FitReport>,
+    /// Seconds of fitting.
+    pub seconds: f64,
+}
+
+/// Fits every model of the run and saves it under `models/<label>/`.
+///
+/// # Errors
+/// A name or parameter is unknown, a model diverges, a file cannot be written.
+pub fn train_stage(
+    config: &RunConfig,
+    prepared: &Prepared,
+    registries: &Registries,
+    device: &Device,
+    workspace: &Workspace,
+    progress: &mut dyn Progress,
+) -> Result<Vec<TrainedModel>, PipelineError> {
+    workspace.write_config(config)?;
+    let summary = serde_json::to_vec_pretty(&prepared.summary())?;
+    write_atomic(&workspace.file("data.json"), &summary)?;
+    train_models(config, prepared, registries, device, Some(workspace), progress)
+}
+
+/// Fits every model of the run; writes files only with a workspace.
+///
+/// # Errors
+/// As [`train_stage`].
+pub fn train_models(
+    config: &RunConfig,
+    prepared: &Prepared,
+    registries: &Registries,
+    device: &Device,
+    workspace: Option<&Workspace>,
+    progress: &mut dyn Progress,
+) -> Result<Vec<TrainedModel>, PipelineError> {
+    // Every name and parameter is checked before the first model costs time.
+    for spec in &config.models {
+        (registries.models.get(&spec.model)?.build)(&spec.params)?;
+    }
+    let context = FitContext { device: device.clone(), seed: SeedStream::new(config.seed) };
+    config
+        .models
+        .iter()
+        .map(|spec| train_one(config, spec, prepared, registries, &context, workspace, progress))
+        .collect()
+}
+
+fn train_one(
+    config: &RunConfig,
+    spec: &ModelSpec,
+    prepared: &Prepared,
+    registries: &Registries,
+    context: &FitContext,
+    workspace: Option<&Workspace>,
+    progress: &mut dyn Progress,
+) -> Result<TrainedModel, PipelineError> {
+    let fit = (registries.models.get(&spec.model)?.build)(&spec.params)?;
+    let place = match workspace {
+        Some(w) => {
+            let settings = serde_json::to_string(&(fit.config(), &config.train))?;
+            let features = features_hash(prepared);
+            let seed = config.seed.to_string();
+            let parts =
+                [spec.model.as_str(), &settings, &prepared.data_hash, &features, seed.as_str()];
+            Some(RunPlace::new(&w.model(spec.label()), &RunPlace::identity(&parts))?)
+        }
+        None => None,
+    };
+    let begun = Instant::now();
+    let data = prepared.training_data();
+    let valid = &prepared.split.valid;
+    let fitted =
+        fit_model(fit.as_ref(), data, valid, context, &config.train, place.as_ref(), progress)?;
+    if let Some(w) = workspace {
+        let dir = w.model(spec.label());
+        write_state(&dir.join("model.safetensors"), &fitted.model.state())?;
+        let report = serde_json::to_vec_pretty(&fitted.report)?;
+        write_atomic(&dir.join("model.json"), &report)?;
+    }
+    Ok(TrainedModel {
+        label: spec.label().to_owned(),
+        model: fitted.model,
+        report: Some(fitted.report),
+        seconds: begun.elapsed().as_secs_f64(),
+    })
+}
+
+/// Hash of the features that models read: a checkpoint over other features is another run.
+fn features_hash(prepared: &Prepared) -> String {
+    let mut hasher = blake3::Hasher::new();
+    for f in prepared.features.iter() {
+        hasher.update(f.modality.as_str().as_bytes());
+        hasher.update(&(f.dim() as u64).to_le_bytes());
+        for v in f.matrix.as_slice() {
+            hasher.update(&v.to_le_bytes());
+        }
+        f.present.iter().for_each(|&p| {
+            hasher.update(&[u8::from(p)]);
+        });
+    }
+    hasher.finalize().to_hex().to_string()
+}
+
+/// Loads the models that [`train_stage`] saved.
+///
+/// # Errors
+/// A model is not there or does not fit the dataset.
+pub fn load_models(
+    config: &RunConfig,
+    prepared: &Prepared,
+    registries: &Registries,
+    workspace: &Workspace,
+) -> Result<Vec<TrainedModel>, PipelineError> {
+    let mut models = Vec::new();
+    for spec in &config.models {
+        let path = workspace.model(spec.label()).join("model.safetensors");
+        if !path.is_file() {
+            return Err(PipelineError::NotRun {
+                path: path.display().to_string(),
+                verb: "train",
+            });
+        }
+        let state = read_state(&path)?;
+        let model = (registries.models.get(&spec.model)?.load)(&state)?;
+        for (what, expected, found) in [
+            ("users", prepared.dataset.users.len(), model.n_users()),
+            ("items", prepared.dataset.items.len(), model.n_items()),
+        ] {
+            if expected != found {
+                return Err(quintet_core::CoreError::Shape {
+                    what: format!("{what} of {}", path.display()),
+                    expected,
+                    found,
+                }
+                .into());
+            }
+        }
+        models.push(TrainedModel {
+            label: spec.label().to_owned(),
+            model,
+            report: None,
+            seconds: 0.0,
+        });
+    }
+    Ok(models)
+}
