@@ -38,7 +38,7 @@ pub(crate) fn heading(text: &str) {
 /// A table whose columns from `numbers_from` on are right-aligned.
 pub(crate) fn table(header: &[&str], rows: Vec<Vec<String>>, numbers_from: usize) {
     let mut table = Table::new();
-    table.load_preset(comfy_table::presets::UTF8_HORIZONTAL_ONLY);
+    table.load_style(comfy_table::presets::UTF8_HORIZONTAL_ONLY);
     if std::io::stdout().is_terminal() {
         table.set_content_arrangement(ContentArrangement::Dynamic);
     }

@@ -106,6 +106,13 @@ pub struct ColourGradient {
     config: ColourGradientConfig,
 }
 
+impl Default for ColourGradient {
+    /// The encoder with the default parameters, as other encoders build on it.
+    fn default() -> Self {
+        Self::checked(ColourGradientConfig::default())
+    }
+}
+
 impl ColourGradient {
     /// The encoder with these parameters.
     ///
@@ -113,6 +120,11 @@ impl ColourGradient {
     /// [`EncodeError::Config`] for a parameter out of range.
     pub fn new(config: &ColourGradientConfig) -> Result<Self, EncodeError> {
         config.validate()?;
+        Ok(Self::checked(config.clone()))
+    }
+
+    /// The encoder with parameters that have been checked.
+    fn checked(config: ColourGradientConfig) -> Self {
         let info = EncoderInfo {
             name: NAME.to_owned(),
             modality: Modality::Image,
@@ -123,7 +135,7 @@ impl ColourGradient {
                 MAX_PIXELS / 1_000_000
             ),
         };
-        Ok(Self { info, config: config.clone() })
+        Self { info, config }
     }
 
     /// The vector of an image that has at least one pixel.

@@ -44,6 +44,8 @@ pub struct TwoTowerConfig {
     pub dim: usize,
     /// Which modalities are read; all that have features by default.
     pub modalities: Option<Vec<Modality>>,
+    /// Principal components kept of each modality's features; 0 keeps all columns.
+    pub components: usize,
     /// Fusion layer, by registry name.
     pub fusion: String,
     /// Parameters of the fusion layer.
@@ -67,6 +69,7 @@ impl Default for TwoTowerConfig {
         Self {
             dim: 64,
             modalities: None,
+            components: 32,
             fusion: "gated".into(),
             fusion_params: Value::Null,
             candidates: Candidates::Batch,
@@ -132,7 +135,7 @@ impl Fit for TwoTowerConfig {
             return Err(FitError::Data { model: NAME.into(), reason: "no interactions".into() });
         }
         let device = context.device.clone().autodiff();
-        let content = Content::new(NAME, data.features, self.modalities.as_deref(), &device)?;
+        let content = Content::new(NAME, data.features, self.modalities.as_deref(), self.components, &device)?;
         let registry = quintet_fusion::registry()?;
         let build = registry.get(&self.fusion)?.build;
         let fusion = build(&self.fusion_params, &content.shape(self.dim), context.seed, &device)?;

@@ -34,6 +34,8 @@ pub struct VbprConfig {
     pub content_dim: usize,
     /// Which modalities are read; all that have features by default.
     pub modalities: Option<Vec<Modality>>,
+    /// Principal components kept of each modality's features; 0 keeps all columns.
+    pub components: usize,
     /// Step size of Adam.
     pub lr: f32,
     /// Triples a step.
@@ -52,6 +54,7 @@ impl Default for VbprConfig {
             dim: 64,
             content_dim: 64,
             modalities: None,
+            components: 32,
             lr: 5e-3,
             batch_size: 1024,
             l2: 1e-2,
@@ -124,7 +127,7 @@ impl Fit for VbprConfig {
             return Err(FitError::Data { model: NAME.into(), reason: "no interactions".into() });
         }
         let device = context.device.clone().autodiff();
-        let content = Content::new(NAME, data.features, self.modalities.as_deref(), &device)?;
+        let content = Content::new(NAME, data.features, self.modalities.as_deref(), self.components, &device)?;
         let mut rng = context.seed.rng("vbpr-init", 0);
         let adam = AdamConfig::new(self.lr);
         let shape = content.shape(self.content_dim);

@@ -199,11 +199,11 @@ fn create(choice: DeviceChoice) -> Result<(Device, String), DeviceError> {
         #[allow(deprecated)] // Kept on purpose: it is the second opinion of the contract suite.
         DeviceChoice::NdArray => Ok((Device::ndarray(), cpu_name())),
         #[cfg(feature = "wgpu")]
-        DeviceChoice::Wgpu => gpu::wgpu(choice, None),
+        DeviceChoice::Wgpu => crate::gpu::wgpu(choice),
         #[cfg(feature = "vulkan")]
-        DeviceChoice::Vulkan => gpu::wgpu(choice, Some(burn::tensor::WgpuBackend::Vulkan)),
+        DeviceChoice::Vulkan => crate::gpu::wgpu(choice),
         #[cfg(feature = "cuda")]
-        DeviceChoice::Cuda => gpu::cuda(),
+        DeviceChoice::Cuda => crate::gpu::cuda(),
         #[allow(unreachable_patterns)]
         other => Err(DeviceError::NotCompiled {
             name: other.as_str(),

@@ -6,6 +6,8 @@ mod error;
 mod factor_model;
 mod fit;
 mod fusion;
+#[cfg(any(feature = "wgpu", feature = "cuda"))]
+mod gpu;
 mod graph;
 mod host;
 mod layer;

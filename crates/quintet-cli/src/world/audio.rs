@@ -11,7 +11,7 @@ use super::SeedStream;
 use super::view::{Lens, allocate};
 
 /// Samples per second.
-pub(super) const RATE: u32 = 16_000;
+const RATE: u32 = 16_000;
 /// Notes per sound.
 const NOTES: usize = 16;
 /// Samples per note: 62.5 ms.
@@ -52,12 +52,7 @@ impl Voice {
 }
 
 /// The bytes of a WAV file (16-bit PCM).
-pub(super) fn render(
-    lens: &Lens,
-    view: &[f32],
-    item: usize,
-    seeds: SeedStream,
-) -> Result<Vec<u8>> {
+pub(super) fn render(lens: &Lens, view: &[f32], item: usize, seeds: SeedStream) -> Result<Vec<u8>> {
     let mut rng = seeds.rng("world/audio", item as u64);
     let notes = allocate(view, NOTES, &mut rng);
     let loudness: f32 = rng.random_range(0.4..0.8);

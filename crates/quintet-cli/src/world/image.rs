@@ -12,7 +12,7 @@ use super::SeedStream;
 use super::view::{Lens, allocate};
 
 /// Width and height in pixels.
-pub(super) const SIZE: u32 = 96;
+const SIZE: u32 = 96;
 /// Tiles per side.
 const TILES: u32 = 6;
 /// JPEG quality, 1 to 100.

@@ -1,5 +1,5 @@
 //! The synthetic world of `quintet demo`: a small catalogue written as real media files, in
-//! which taste is known exactly, so that the best possible ranking can be computed.
+//! which taste is known exactly, so that a ceiling can be computed: the ranking by true utility.
 //!
 //! The recipe is [`RECIPE`], in plain English. `taste.rs` makes items, users and clicks;
 //! `view.rs` blurs an item's themes once per modality; `text.rs`, `image.rs`, `audio.rs` and
@@ -19,9 +19,9 @@ use anyhow::{Result, ensure};
 use quintet_core::{Matrix, Modality, SeedStream};
 use serde::{Deserialize, Serialize};
 
-pub(crate) use write::{MediaFolder, WorldFiles};
+pub(crate) use write::WorldFiles;
 
-/// How the world is made, in plain English: for `--help`, `world.json` and the documentation.
+/// How the world is made and how its default knobs were chosen, in plain English: for `--help`, `world.json` and the documentation.
 pub(crate) const RECIPE: &str = include_str!("recipe.md");
 
 /// The modalities of the world, in the order of [`World::present`].
@@ -67,15 +67,15 @@ impl Default for WorldConfig {
         Self {
             users: 500,
             items: 600,
-            themes: 8,
-            clicks_per_user: 24,
+            themes: 16,
+            clicks_per_user: 18,
             seed: 1,
-            noise: 0.8,
+            noise: 0.4,
             overlap: 0.8,
-            taste: 5.0,
-            popularity: 0.4,
+            taste: 8.0,
+            popularity: 0.3,
             missing: 0.15,
-            cold: 0.1,
+            cold: 0.15,
         }
     }
 }

@@ -52,7 +52,8 @@ pub(super) fn user_tastes(config: &WorldConfig, seeds: SeedStream) -> Result<Mat
         row.iter_mut().for_each(|w| *w = near_zero.sample(&mut rng));
         for (rank, &theme) in themes.iter().take(likes + dislikes).enumerate() {
             let liked = rank < likes;
-            row[theme] += if liked { rng.random_range(0.6..1.0) } else { -rng.random_range(0.4f32..0.9) };
+            row[theme] +=
+                if liked { rng.random_range(0.6..1.0) } else { -rng.random_range(0.4f32..0.9) };
         }
     }
     Ok(tastes)
@@ -110,8 +111,7 @@ pub(super) fn click_times(config: &WorldConfig, seeds: SeedStream) -> Result<Vec
         .map(|user| {
             let mut rng = seeds.rng("world/times", user as u64);
             let n = spread.sample(&mut rng).clamp(low, high).round() as usize;
-            let mut times: Vec<i64> =
-                (0..n).map(|_| START + rng.random_range(0..SPAN)).collect();
+            let mut times: Vec<i64> = (0..n).map(|_| START + rng.random_range(0..SPAN)).collect();
             times.sort_unstable();
             for i in 1..n {
                 times[i] = times[i].max(times[i - 1] + 1);
@@ -122,7 +122,7 @@ pub(super) fn click_times(config: &WorldConfig, seeds: SeedStream) -> Result<Vec
 }
 
 /// When each item appears. Half of the ordinary items are there from the start, the others
-/// come during the first 60 % of the period; brand-new ones come one second after the click at
+/// come during the first 80 % of the period; brand-new ones come one second after the click at
 /// the 90 % quantile, so that every click on them belongs to the last tenth of all clicks.
 pub(super) fn release_times(cold: &[bool], times: &[Vec<i64>], seeds: SeedStream) -> Vec<i64> {
     let mut all: Vec<i64> = times.iter().flatten().copied().collect();
@@ -135,7 +135,7 @@ pub(super) fn release_times(cold: &[bool], times: &[Vec<i64>], seeds: SeedStream
     let mut released = vec![launch; cold.len()];
     for (rank, &item) in ordinary.iter().enumerate() {
         let later = rank >= ordinary.len().div_ceil(2);
-        released[item] = if later { START + rng.random_range(0..SPAN * 8 / 10) } else { START };
+        released[item] = if later { START + rng.random_range(0..SPAN / 10 * 8) } else { START };
     }
     released
 }

@@ -10,7 +10,7 @@ const THEME_WORDS: f64 = 0.45;
 
 /// The hand-written vocabularies: a theme's name and its words. No word is in two of them.
 #[rustfmt::skip]
-const THEMES: [(&str, [&str; 30]); 8] = [
+const THEMES: [(&str, [&str; 30]); 16] = [
     ("sea", [
         "harbour", "tide", "sail", "coral", "gull", "anchor", "wave", "reef", "salt", "lagoon",
         "dolphin", "mast", "shore", "lighthouse", "whale", "oyster", "ferry", "island", "surf",
@@ -59,6 +59,54 @@ const THEMES: [(&str, [&str; 30]); 8] = [
         "spring", "varnish", "engine", "bench", "socket", "valve", "screw", "lever", "plank",
         "magnet", "brass", "toolbox",
     ]),
+    ("garden", [
+        "tulip", "trowel", "compost", "rose", "bee", "lawn", "orchard", "seedling", "petal",
+        "wheelbarrow", "lavender", "fence", "hosepipe", "pumpkin", "greenhouse", "weed", "daisy",
+        "spade", "blossom", "ladybird", "trellis", "carrot", "snail", "pollen", "mulch", "peony",
+        "rake", "sunflower", "hive", "butterfly",
+    ]),
+    ("music", [
+        "violin", "drum", "chorus", "melody", "piano", "rhythm", "cello", "encore", "flute",
+        "concert", "guitar", "tempo", "opera", "ballad", "trumpet", "choir", "harp", "waltz",
+        "chord", "duet", "orchestra", "tune", "saxophone", "refrain", "octave", "sonata", "banjo",
+        "bassoon", "singer", "vinyl",
+    ]),
+    ("sport", [
+        "goalkeeper", "sprint", "racket", "medal", "referee", "marathon", "stadium", "hurdle",
+        "coach", "penalty", "tennis", "league", "javelin", "champion", "whistle", "jersey",
+        "boxing", "cyclist", "relay", "trophy", "gymnast", "dribble", "podium", "scoreboard",
+        "rugby", "fencing", "sweat", "tackle", "pitcher", "archery",
+    ]),
+    ("castle", [
+        "knight", "moat", "banner", "throne", "sword", "dungeon", "squire", "armour", "drawbridge",
+        "crown", "jester", "siege", "shield", "turret", "queen", "tapestry", "dragon", "herald",
+        "battlement", "goblet", "lance", "duke", "catapult", "feast", "courtier", "realm",
+        "portcullis", "archer", "scroll", "wizard",
+    ]),
+    ("school", [
+        "pencil", "chalk", "homework", "teacher", "ruler", "classroom", "algebra", "notebook",
+        "blackboard", "lesson", "exam", "library", "grammar", "pupil", "eraser", "globe",
+        "dictionary", "satchel", "recess", "essay", "geometry", "diploma", "crayon", "alphabet",
+        "headmaster", "quiz", "textbook", "playground", "semester", "spelling",
+    ]),
+    ("farm", [
+        "barn", "tractor", "haystack", "cow", "rooster", "plough", "wheat", "shepherd", "piglet",
+        "hen", "scarecrow", "silo", "goat", "milk", "harvest", "stable", "duck", "meadow",
+        "barley", "donkey", "fleece", "pasture", "corn", "trough", "goose", "saddle", "lamb",
+        "pitchfork", "furrow", "churn",
+    ]),
+    ("hospital", [
+        "nurse", "surgeon", "bandage", "ward", "syringe", "ambulance", "fever", "stretcher",
+        "clinic", "pulse", "vaccine", "doctor", "stethoscope", "pill", "crutch", "patient",
+        "surgery", "pharmacy", "cough", "thermometer", "plaster", "wheelchair", "diagnosis",
+        "ointment", "therapy", "midwife", "splint", "cure", "allergy", "tablet",
+    ]),
+    ("theatre", [
+        "stage", "curtain", "actor", "costume", "rehearsal", "spotlight", "script", "applause",
+        "puppet", "mask", "comedy", "balustrade", "tragedy", "playwright", "audience", "makeup",
+        "monologue", "prop", "usher", "premiere", "director", "wig", "dialogue", "backdrop",
+        "ticket", "understudy", "farce", "prompter", "scenery", "intermission",
+    ]),
 ];
 
 /// Words that belong to no theme.
@@ -84,7 +132,7 @@ const SYLLABLES: [&str; 16] = [
     "ba", "ce", "di", "fo", "gu", "ha", "je", "ki", "lo", "mu", "na", "pe", "ri", "so", "tu", "va",
 ];
 
-/// The name of a theme: `sea`, `forest` …, then `theme8`, `theme9` ….
+/// The name of a theme: `sea`, `forest` …, then `theme16`, `theme17` ….
 pub(super) fn theme_name(theme: usize) -> String {
     THEMES.get(theme).map_or_else(|| format!("theme{theme}"), |(name, _)| (*name).to_owned())
 }

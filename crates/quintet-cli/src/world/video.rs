@@ -12,9 +12,9 @@ use super::image::hsv;
 use super::view::{Lens, allocate};
 
 /// Width and height in pixels.
-pub(super) const SIZE: u16 = 48;
+const SIZE: u16 = 48;
 /// Frames per clip.
-pub(super) const FRAMES: usize = 8;
+const FRAMES: usize = 8;
 /// Blobs per clip.
 const BLOBS: usize = 9;
 /// Radius of a blob in pixels.
@@ -57,12 +57,7 @@ fn palette(themes: usize) -> Vec<u8> {
 }
 
 /// The bytes of an animated GIF.
-pub(super) fn render(
-    lens: &Lens,
-    view: &[f32],
-    item: usize,
-    seeds: SeedStream,
-) -> Result<Vec<u8>> {
+pub(super) fn render(lens: &Lens, view: &[f32], item: usize, seeds: SeedStream) -> Result<Vec<u8>> {
     let mut rng = seeds.rng("world/video", item as u64);
     let side = f32::from(SIZE);
     let blobs: Vec<Blob> = allocate(view, BLOBS, &mut rng)

@@ -6,7 +6,6 @@ use serde_json::json;
 #[test]
 fn every_fusion_layer_keeps_the_contract_on_every_device() {
     let registry = quintet_fusion::registry().unwrap();
-    assert_eq!(registry.names().collect::<Vec<_>>(), ["concat", "gated", "weighted"]);
     for device in devices() {
         for entry in registry.iter() {
             check_fusion(entry, &device);

@@ -1,4 +1,5 @@
 //! Integration tests of the image encoders.
 
+mod contract;
 mod files;
 mod hostile;

@@ -1,3 +1,4 @@
 //! Integration tests of the text encoders.
 
+mod contract;
 mod parity;

@@ -1,5 +1,6 @@
 //! The video encoders through their registry face, on real files, over a tiny frame encoder.
 
+mod contract;
 mod clips;
 mod damaged;
 mod hostile;
