@@ -1,7 +1,9 @@
 //! Hybrid two-tower: fused content plus a droppable item id against a user vector.
 //!
-//! `v_i = fuse(x_i) + k_i · e_i`, `score(u, i) = p_u · v_i + b_i`, trained by a softmax over
-//! candidate items with log-Q correction (Yi et al., RecSys 2019). During training the id part of
+//! `v_i = [fuse(x_i) ; k_i e_i]`, `score(u, i) = p_u · v_i + b_i`, trained by a softmax over
+//! candidate items with log-Q correction (Yi et al., RecSys 2019). Content and id meet different
+//! halves of the user vector, as in VBPR: what clicks alone say of an item is not forced into the
+//! space that content spans. During training the id part of
 //! an item (`e_i`, `b_i`) is dropped with probability `id_dropout` and a shared bias takes its
 //! place, so that content alone learns to carry an item (Volkovs et al., "DropoutNet", NeurIPS
 //! 2017); an item without training interactions is scored in just that form.
@@ -13,7 +15,7 @@ use burn::tensor::{Bool, Device, Tensor, TensorData};
 use quintet_core::{Capability, Interactions, Matrix, Modality, ModelState, Recommender, UserIdx};
 use quintet_tensor::{
     Adam, AdamConfig, EmbeddingTable, EpochStats, FactorModel, Fit, FitContext, FitError, Fitting,
-    Fusion, Layer, ModelEntry, Trainer, TrainingData, Weight, check_training_params, index_tensor,
+    Fusion, Layer, ModelEntry, Trainer, TrainingData, Views, Weight, check_training_params, index_tensor,
     load_weights, loss_value, parse_params, run_epoch, sampled_softmax, save_weights,
     squared_penalty, step_table, tensor_to_vec, unique_ids,
 };
@@ -40,7 +42,7 @@ pub enum Candidates {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TwoTowerConfig {
-    /// Width of the vectors.
+    /// Width of the content half and of the id half.
     pub dim: usize,
     /// Which modalities are read; all that have features by default.
     pub modalities: Option<Vec<Modality>>,
@@ -76,7 +78,7 @@ impl Default for TwoTowerConfig {
             id_dropout: 0.3,
             lr: 3e-3,
             batch_size: 1024,
-            l2: 1e-2,
+            l2: 1e-1,
             fusion_decay: 1e-2,
         }
     }
@@ -96,6 +98,17 @@ pub(crate) fn entry() -> ModelEntry {
 struct ItemTower {
     fusion: Box<dyn Fusion>,
     shared_bias: Weight,
+}
+
+impl ItemTower {
+    /// The content half, `[batch, dim]`, of length about 1.
+    ///
+    /// Fusion layers give numbers of order one, so rows of length `sqrt(dim)`: beside them ids
+    /// would learn too slowly, and content would be learned by heart before ids say anything.
+    fn forward(&self, views: &Views) -> Tensor<2> {
+        let scale = 1.0 / (self.fusion.d_out() as f32).sqrt();
+        self.fusion.forward(views).mul_scalar(scale)
+    }
 }
 
 impl Layer for ItemTower {
@@ -142,9 +155,8 @@ impl Fit for TwoTowerConfig {
         let mut rng = context.seed.rng("two-tower-init", 0);
         let adam = AdamConfig::new(self.lr);
         Ok(Fitting::Epochs(Box::new(TwoTowerTrainer {
-            users: EmbeddingTable::new(train.n_users(), self.dim, adam, &mut rng),
-            // Ids correct what content says, so they start at nothing.
-            ids: EmbeddingTable::from_matrix(Matrix::zeros(train.n_items(), self.dim), adam),
+            users: EmbeddingTable::new(train.n_users(), 2 * self.dim, adam, &mut rng),
+            ids: EmbeddingTable::new(train.n_items(), self.dim, adam, &mut rng),
             bias: EmbeddingTable::from_matrix(Matrix::zeros(train.n_items(), 1), adam),
             tower: ItemTower {
                 fusion,
@@ -249,10 +261,10 @@ impl TwoTowerTrainer {
         };
         let keep = column(&b.keep, [n, 1]);
         let dropped = keep.clone().neg() + 1.0;
-        let fused = self.tower.fusion.forward(&self.content.views(&b.candidates, device));
-        let items = fused + ids.clone() * keep.clone(); // [candidates, dim]
+        let fused = self.tower.forward(&self.content.views(&b.candidates, device));
+        let items = Tensor::cat(vec![fused, ids.clone() * keep.clone()], 1); // [candidates, 2 dim]
         let biases = bias.clone() * keep + dropped * self.tower.shared_bias.tensor();
-        let u = users.clone().select(0, index_tensor(&b.user_places, device)); // [batch, dim]
+        let u = users.clone().select(0, index_tensor(&b.user_places, device)); // [batch, 2 dim]
         let logits = u.clone().matmul(items.transpose()) + biases.transpose();
         let hidden =
             Tensor::<2, Bool>::from_data(TensorData::new(b.hidden.clone(), [batch, n]), device);
@@ -280,7 +292,7 @@ impl TwoTowerTrainer {
         let mut shares: Option<Vec<f32>> = Some(Vec::new());
         for chunk in self.content.chunks() {
             let views = self.content.views(&chunk, &self.device);
-            let fused = self.tower.fusion.forward(&views);
+            let fused = self.tower.forward(&views);
             data.extend(tensor_to_vec(fused.inner()).map_err(FitError::Device)?);
             shares = match (shares, self.tower.fusion.shares(&views)) {
                 (Some(mut all), Some(s)) => {
@@ -324,13 +336,7 @@ impl Trainer for TwoTowerTrainer {
                 bias[item] = self.bias.values().row(item)[0];
             }
         }
-        let mut users = Matrix::zeros(self.train.n_users(), 2 * dim);
-        for user in 0..users.rows() {
-            let p = self.users.values().row(user);
-            let row = users.row_mut(user);
-            row[..dim].copy_from_slice(p);
-            row[dim..].copy_from_slice(p);
-        }
+        let users = self.users.values().clone();
         let capability =
             Capability::personal().with_cold_items().with_modalities(self.content.names());
         let model = FactorModel::new(NAME, users, items, bias, capability)?

@@ -29,7 +29,7 @@ fn the_worst_ranking_is_zero_and_the_perfect_one_is_one() {
             match entry.kind {
                 MetricKind::PerUser(compute) => {
                     let perfect = compute(&RankedUser::new(&[true; 40][..k], k, k));
-                    assert_eq!(perfect, 1.0, "{}@{k}", entry.name);
+                    assert_eq!(perfect, 1.0, "{}@{k}: {}", entry.name, entry.summary);
                     assert_eq!(compute(&RankedUser::new(&[false; 40], k, k)), 0.0);
                     assert_eq!(
                         compute(&RankedUser::new(&[], k, k)),

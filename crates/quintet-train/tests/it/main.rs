@@ -1,0 +1,7 @@
+//! The fit loop from outside: stopping, resuming, damaged checkpoints, settings.
+
+mod damage;
+mod resume;
+mod settings;
+mod stopping;
+mod support;
