@@ -49,14 +49,6 @@ impl Encoder for HashedTrigrams {
     /// Runs on all cores; no tensors here.
     fn prepare(&self, text: &str) -> Result<Vec<f32>, EncodeError> {
         let letters: Vec<char> = text.to_lowercase().chars().collect();
-        let mut counts = vec![0.0f32; self.0.dim];
-        for trigram in letters.windows(3) {
-            // FNV-1a: the standard library's hashes are not the same in every build.
-            let hash = trigram.iter().fold(0xcbf2_9ce4_8422_2325u64, |h, &c| {
-                (h ^ u64::from(u32::from(c))).wrapping_mul(0x100_0000_01b3)
-            });
-            counts[((hash >> 32) % self.0.dim as u64) as usize] += 1.0;
-        }
         if letters.len() < 3 {
             return Err(EncodeError::Decode {
                 origin: "text".into(),
@@ -64,6 +56,14 @@ impl Encoder for HashedTrigrams {
                 expected: "at least three letters".into(),
                 found: format!("{text:?}"),
             });
+        }
+        let mut counts = vec![0.0f32; self.0.dim];
+        for trigram in letters.windows(3) {
+            // FNV-1a: the standard library's hashes are not the same in every build.
+            let hash = trigram.iter().fold(0xcbf2_9ce4_8422_2325u64, |h, &c| {
+                (h ^ u64::from(u32::from(c))).wrapping_mul(0x100_0000_01b3)
+            });
+            counts[(hash % self.0.dim as u64) as usize] += 1.0;
         }
         Ok(counts)
     }
@@ -83,13 +83,9 @@ impl EncoderSpec for Config {
         json!({ "dim": self.dim })
     }
 
-    /// An encoder with a vocabulary would learn it from the corpus.
-    fn fit(
-        &self,
-        _corpus: &[&RawMedia],
-        _seed: SeedStream,
-    ) -> Result<Box<dyn MediaEncoder>, EncodeError> {
-        let (name, limits) = (NAME.to_owned(), "at least three letters".to_owned());
+    /// An encoder with a vocabulary would learn it here, from the corpus.
+    fn fit(&self, _: &[&RawMedia], _: SeedStream) -> Result<Box<dyn MediaEncoder>, EncodeError> {
+        let (name, limits) = (NAME.into(), "at least three letters".into());
         let info = EncoderInfo { name, modality: Modality::Text, dim: self.dim, limits };
         Ok(Box::new(EncoderFace::new(HashedTrigrams(info), open, 256)))
     }

@@ -7,8 +7,8 @@
 //! Cost: `Σ_u n_u²` to build, memory `O(k · n_items)`.
 
 use quintet_core::{
-    Capability, Interactions, ItemIdx, Matrix, ModelState, Reason, Recommender, ScoreError, Triplet,
-    UserIdx, top_k,
+    Capability, Interactions, ItemIdx, Matrix, ModelState, Reason, Recommender, ScoreError,
+    Triplet, UserIdx, top_k,
 };
 use quintet_tensor::{Fit, FitContext, FitError, Fitting, ModelEntry, TrainingData, parse_params};
 use rayon::prelude::*;
@@ -200,7 +200,11 @@ impl Recommender for ItemKnn {
         state
     }
 
-    fn similar_items(&self, item: ItemIdx, k: usize) -> Result<Vec<quintet_core::Scored>, ScoreError> {
+    fn similar_items(
+        &self,
+        item: ItemIdx,
+        k: usize,
+    ) -> Result<Vec<quintet_core::Scored>, ScoreError> {
         let len = self.n_items();
         if item.index() >= len {
             return Err(ScoreError::OutOfRange { what: "item", index: item.index(), len });
@@ -234,7 +238,11 @@ impl Recommender for ItemKnn {
             })
             .collect();
         found.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-        Ok(found.into_iter().take(k).map(|(item, weight)| Reason::Because { item, weight }).collect())
+        Ok(found
+            .into_iter()
+            .take(k)
+            .map(|(item, weight)| Reason::Because { item, weight })
+            .collect())
     }
 }
 

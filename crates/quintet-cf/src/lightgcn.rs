@@ -11,9 +11,10 @@ use burn::tensor::{Tensor, TensorData};
 use quintet_core::{Capability, Interactions, Matrix, ModelState, Recommender};
 use quintet_data::TripletSampler;
 use quintet_tensor::{
-    AdamConfig, Device, EmbeddingTable, EpochStats, FactorModel, Fit, FitContext, FitError, Fitting,
-    ModelEntry, PairBatch, Propagation, Trainer, TrainingData, bpr_loss, check_training_params,
-    clear_unused_items, loss_value, parse_params, run_epoch, score_pairs, tensor_to_vec,
+    AdamConfig, Device, EmbeddingTable, EpochStats, FactorModel, Fit, FitContext, FitError,
+    Fitting, ModelEntry, PairBatch, Propagation, Trainer, TrainingData, bpr_loss,
+    check_training_params, clear_unused_items, loss_value, parse_params, run_epoch, score_pairs,
+    tensor_to_vec,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;

@@ -3,7 +3,7 @@
 //! The baseline that every report shows. Cost: one pass over the interactions.
 
 use quintet_core::{
-    Capability, Matrix, ModelState, Reason, Recommender, ScoreError, UserIdx, ItemIdx,
+    Capability, ItemIdx, Matrix, ModelState, Reason, Recommender, ScoreError, UserIdx,
 };
 use quintet_tensor::{Fit, FitContext, FitError, Fitting, ModelEntry, TrainingData, parse_params};
 use serde::{Deserialize, Serialize};
@@ -75,7 +75,11 @@ impl Recommender for Popularity {
 
     fn score(&self, users: &[UserIdx], out: &mut Matrix) -> Result<(), ScoreError> {
         if let Some(u) = users.iter().find(|u| u.index() >= self.n_users) {
-            return Err(ScoreError::OutOfRange { what: "user", index: u.index(), len: self.n_users });
+            return Err(ScoreError::OutOfRange {
+                what: "user",
+                index: u.index(),
+                len: self.n_users,
+            });
         }
         out.reset(users.len(), self.counts.len());
         for row in 0..users.len() {

@@ -106,13 +106,22 @@ pub(crate) fn split(prepared: &Prepared) {
         prepared.dataset.users.len(),
         prepared.dataset.items.len(),
     );
+    let r = &s.report;
+    if r.dropped_users > 0 {
+        println!(
+            "left out: {} users who do not occur in training ({} validation and {} test interactions)",
+            r.dropped_users, r.dropped_valid, r.dropped_test
+        );
+    }
 }
 
 /// The metrics table of a run.
 pub(crate) fn results(result: &RunResult, models: &[TrainedModel]) {
     let seconds = |label: &str| {
         let found = models.iter().find(|m| m.label == label);
-        found.map_or(String::new(), |m| format!("{:.1}", m.seconds))
+        // A loaded model was not fitted just now.
+        let fitted = found.filter(|m| m.seconds > 0.0);
+        fitted.map_or("–".into(), |m| format!("{:.1}", m.seconds))
     };
     let metrics = other_metrics(result);
     let reference = result.models.iter().find_map(|m| m.against.as_ref());
@@ -133,9 +142,8 @@ pub(crate) fn results(result: &RunResult, models: &[TrainedModel]) {
                 row.push(m.new_items.as_ref().map_or("–".into(), |n| format!("{:.4}", n.value)));
             }
             if reference.is_some() {
-                let text = |c: &quintet::pipeline::Comparison| {
-                    difference(&c.difference, c.excludes_zero)
-                };
+                let text =
+                    |c: &quintet::pipeline::Comparison| difference(&c.difference, c.excludes_zero);
                 row.push(m.against.as_ref().map_or("–".into(), text));
             }
             row.push(seconds(&m.label));

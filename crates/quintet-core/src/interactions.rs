@@ -124,10 +124,11 @@ impl Interactions {
     pub fn iter(&self) -> impl Iterator<Item = Triplet> + '_ {
         (0..self.n_users()).flat_map(move |u| {
             let user = UserIdx::new(u);
-            self.items(user)
-                .iter()
-                .zip(self.values(user))
-                .map(move |(&item, &value)| Triplet { user, item, value })
+            self.items(user).iter().zip(self.values(user)).map(move |(&item, &value)| Triplet {
+                user,
+                item,
+                value,
+            })
         })
     }
 

@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use crate::{Capability, ItemIdx, Matrix, ModelState, Modality, Scored, UserIdx, top_k};
+use crate::{Capability, ItemIdx, Matrix, Modality, ModelState, Scored, UserIdx, top_k};
 
 /// Why a model could not score.
 #[derive(Debug, Clone, PartialEq, Error)]
@@ -174,6 +174,7 @@ pub trait Recommender: Send + Sync {
 /// Cosine of two vectors; 0 when either has no length.
 fn cosine(a: &[f32], b: &[f32]) -> f32 {
     let dot: f32 = a.iter().zip(b).map(|(x, y)| x * y).sum();
-    let norms = (a.iter().map(|x| x * x).sum::<f32>() * b.iter().map(|x| x * x).sum::<f32>()).sqrt();
+    let norms =
+        (a.iter().map(|x| x * x).sum::<f32>() * b.iter().map(|x| x * x).sum::<f32>()).sqrt();
     if norms > 0.0 { dot / norms } else { 0.0 }
 }

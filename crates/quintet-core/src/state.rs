@@ -78,7 +78,9 @@ impl ModelState {
     pub fn matrix(&self, key: &str) -> Result<&Matrix, StateError> {
         match self.tensors.get(key) {
             Some(StateTensor::Real(m)) => Ok(m),
-            Some(StateTensor::Whole(_)) => Err(self.mismatch(key, "a real matrix", "whole numbers")),
+            Some(StateTensor::Whole(_)) => {
+                Err(self.mismatch(key, "a real matrix", "whole numbers"))
+            }
             None => Err(self.missing(key, self.tensors.keys())),
         }
     }

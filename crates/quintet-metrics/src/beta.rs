@@ -69,14 +69,8 @@ fn ln_gamma(z: f64) -> f64 {
     // From here on the series below is exact to the last digits of an f64.
     const LARGE: f64 = 12.0;
     // B(2n) / (2n (2n - 1)) for n = 1, 2, …, the coefficients of 1/z, 1/z³, …
-    const SERIES: [f64; 6] = [
-        1.0 / 12.0,
-        -1.0 / 360.0,
-        1.0 / 1260.0,
-        -1.0 / 1680.0,
-        1.0 / 1188.0,
-        -691.0 / 360_360.0,
-    ];
+    const SERIES: [f64; 6] =
+        [1.0 / 12.0, -1.0 / 360.0, 1.0 / 1260.0, -1.0 / 1680.0, 1.0 / 1188.0, -691.0 / 360_360.0];
     // Γ(z) = Γ(z + n) / (z (z + 1) … (z + n - 1)).
     let (mut z, mut product) = (z, 1.0);
     while z < LARGE {
@@ -84,11 +78,7 @@ fn ln_gamma(z: f64) -> f64 {
         z += 1.0;
     }
     let inverse_square = 1.0 / (z * z);
-    let tail = SERIES
-        .iter()
-        .rev()
-        .fold(0.0, |sum, c| sum * inverse_square + c)
-        / z;
+    let tail = SERIES.iter().rev().fold(0.0, |sum, c| sum * inverse_square + c) / z;
     (z - 0.5) * z.ln() - z + 0.5 * (2.0 * std::f64::consts::PI).ln() + tail - product.ln()
 }
 
@@ -98,10 +88,7 @@ mod tests {
 
     #[track_caller]
     fn close(got: f64, want: f64, relative: f64) {
-        assert!(
-            (got - want).abs() <= relative * want.abs(),
-            "{got} is not {want}"
-        );
+        assert!((got - want).abs() <= relative * want.abs(), "{got} is not {want}");
     }
 
     #[test]

@@ -28,19 +28,8 @@ pub struct EvalConfig {
 
 impl Default for EvalConfig {
     fn default() -> Self {
-        let metrics = [
-            "recall",
-            "precision",
-            "hit_rate",
-            "ndcg",
-            "map",
-            "mrr",
-            "coverage",
-        ];
-        Self {
-            cutoffs: vec![5, 10, 20],
-            metrics: metrics.map(String::from).to_vec(),
-        }
+        let metrics = ["recall", "precision", "hit_rate", "ndcg", "map", "mrr", "coverage"];
+        Self { cutoffs: vec![5, 10, 20], metrics: metrics.map(String::from).to_vec() }
     }
 }
 
@@ -96,11 +85,8 @@ impl<'a> Evaluator<'a> {
                 found: "0".into(),
             });
         }
-        let metrics: Result<Vec<_>, _> = config
-            .metrics
-            .iter()
-            .map(|name| registry.get(name).copied())
-            .collect();
+        let metrics: Result<Vec<_>, _> =
+            config.metrics.iter().map(|name| registry.get(name).copied()).collect();
         Ok(Self {
             cutoffs: config.cutoffs.clone(),
             metrics: metrics?,
@@ -138,16 +124,8 @@ impl<'a> Evaluator<'a> {
         let held_out = |what: &str| of_model(&format!("{what} of the held-out {} data", P::NAME));
         check(held_out("items"), model.n_items(), truth.n_items())?;
         check(held_out("users"), model.n_users(), truth.n_users())?;
-        check(
-            of_model("users of the seen interactions"),
-            model.n_users(),
-            seen.n_users(),
-        )?;
-        check(
-            of_model("items of the seen interactions"),
-            model.n_items(),
-            seen.n_items(),
-        )?;
+        check(of_model("users of the seen interactions"), model.n_users(), seen.n_users())?;
+        check(of_model("items of the seen interactions"), model.n_items(), seen.n_items())?;
         let users = self.users_with_truth(held)?;
         let options = RankOptions {
             k: self.cutoffs.iter().copied().max().unwrap_or(0),
@@ -173,11 +151,7 @@ impl<'a> Evaluator<'a> {
         lists: &[Vec<ItemIdx>],
         held: &Held<P>,
     ) -> Result<Evaluation<P>, EvalError> {
-        check(
-            "ranked lists, one a user",
-            held.truth().n_users(),
-            lists.len(),
-        )?;
+        check("ranked lists, one a user", held.truth().n_users(), lists.len())?;
         for (user, list) in lists.iter().enumerate() {
             check_list(user, list, held.truth().n_items())?;
         }
@@ -185,13 +159,7 @@ impl<'a> Evaluator<'a> {
         let takes_part = |item: &&ItemIdx| self.takes_part(**item);
         let lists: Vec<Vec<ItemIdx>> = users
             .iter()
-            .map(|user| {
-                lists[user.index()]
-                    .iter()
-                    .filter(takes_part)
-                    .copied()
-                    .collect()
-            })
+            .map(|user| lists[user.index()].iter().filter(takes_part).copied().collect())
             .collect();
         self.measure(held, users, &lists)
     }
@@ -202,31 +170,20 @@ impl<'a> Evaluator<'a> {
 
     /// The held-out items of `user` that take part.
     fn truth_of<P: Phase>(&self, held: &Held<P>, user: UserIdx) -> impl Iterator<Item = ItemIdx> {
-        held.truth()
-            .items(user)
-            .iter()
-            .copied()
-            .filter(|item| self.takes_part(*item))
+        held.truth().items(user).iter().copied().filter(|item| self.takes_part(*item))
     }
 
     fn users_with_truth<P: Phase>(&self, held: &Held<P>) -> Result<Vec<UserIdx>, EvalError> {
         let truth = held.truth();
         if let Some(candidates) = self.candidates {
-            check(
-                "items of the candidate mask",
-                truth.n_items(),
-                candidates.len(),
-            )?;
+            check("items of the candidate mask", truth.n_items(), candidates.len())?;
         }
         let users: Vec<UserIdx> = (0..truth.n_users())
             .map(UserIdx::new)
             .filter(|user| truth.items(*user).iter().any(|item| self.takes_part(*item)))
             .collect();
         if users.is_empty() {
-            return Err(EvalError::NoUsers {
-                phase: P::NAME,
-                n_users: truth.n_users(),
-            });
+            return Err(EvalError::NoUsers { phase: P::NAME, n_users: truth.n_users() });
         }
         Ok(users)
     }
@@ -238,15 +195,8 @@ impl<'a> Evaluator<'a> {
         users: &[UserIdx],
     ) -> Result<(), EvalError> {
         for &user in users {
-            if let Some(item) = self
-                .truth_of(held, user)
-                .find(|&item| seen.contains(user, item))
-            {
-                return Err(EvalError::SeenTruth {
-                    phase: P::NAME,
-                    user: user.0,
-                    item: item.0,
-                });
+            if let Some(item) = self.truth_of(held, user).find(|&item| seen.contains(user, item)) {
+                return Err(EvalError::SeenTruth { phase: P::NAME, user: user.0, item: item.0 });
             }
         }
         Ok(())
@@ -268,9 +218,8 @@ impl<'a> Evaluator<'a> {
             phase: PhantomData,
         };
         self.measure_users(held, lists, &mut evaluation)?;
-        let n_candidates = self
-            .candidates
-            .map_or(truth.n_items(), |c| c.iter().filter(|c| **c).count());
+        let n_candidates =
+            self.candidates.map_or(truth.n_items(), |c| c.iter().filter(|c| **c).count());
         for (metric, k) in self.pairs() {
             if let MetricKind::Whole(compute) = metric.kind {
                 let all = RankedLists::new(lists, truth.n_items(), n_candidates, k);
@@ -302,14 +251,9 @@ impl<'a> Evaluator<'a> {
             .zip(lists)
             .map(|(&user, list)| {
                 let n_truth = self.truth_of(held, user).count();
-                let hits: Vec<bool> = list
-                    .iter()
-                    .map(|&item| held.truth().contains(user, item))
-                    .collect();
-                columns
-                    .iter()
-                    .map(|(_, f, k)| f(&RankedUser::new(&hits, n_truth, *k)))
-                    .collect()
+                let hits: Vec<bool> =
+                    list.iter().map(|&item| held.truth().contains(user, item)).collect();
+                columns.iter().map(|(_, f, k)| f(&RankedUser::new(&hits, n_truth, *k))).collect()
             })
             .collect();
         for (column, (key, _, _)) in columns.into_iter().enumerate() {
@@ -317,19 +261,14 @@ impl<'a> Evaluator<'a> {
             for (user, &value) in evaluation.users.iter().zip(&values) {
                 finite(value, || format!("{key} of user {user}"))?;
             }
-            evaluation.means.insert(
-                key.clone(),
-                values.iter().sum::<f64>() / values.len() as f64,
-            );
+            evaluation.means.insert(key.clone(), values.iter().sum::<f64>() / values.len() as f64);
             evaluation.per_user.insert(key, values);
         }
         Ok(())
     }
 
     fn pairs(&self) -> impl Iterator<Item = (&MetricEntry, usize)> {
-        self.metrics
-            .iter()
-            .flat_map(|metric| self.cutoffs.iter().map(move |&k| (metric, k)))
+        self.metrics.iter().flat_map(|metric| self.cutoffs.iter().map(move |&k| (metric, k)))
     }
 }
 
@@ -341,10 +280,7 @@ fn finite(value: f64, metric: impl FnOnce() -> String) -> Result<f64, EvalError>
     if value.is_finite() {
         Ok(value)
     } else {
-        Err(EvalError::MetricNotFinite {
-            metric: metric(),
-            value,
-        })
+        Err(EvalError::MetricNotFinite { metric: metric(), value })
     }
 }
 
@@ -353,38 +289,24 @@ fn check_unique<T: PartialEq + ToString>(
     setting: &'static str,
     values: &[T],
 ) -> Result<(), EvalError> {
-    let twice = values
-        .iter()
-        .enumerate()
-        .find(|(i, value)| values[..*i].contains(value));
+    let twice = values.iter().enumerate().find(|(i, value)| values[..*i].contains(value));
     let found = match twice {
         Some((_, value)) => format!("{} twice", value.to_string()),
         None if values.is_empty() => "none".into(),
         None => return Ok(()),
     };
-    Err(EvalError::Setting {
-        setting,
-        expected: "at least one, each once",
-        found,
-    })
+    Err(EvalError::Setting { setting, expected: "at least one, each once", found })
 }
 
 /// Every item known and in the list once.
 fn check_list(user: usize, list: &[ItemIdx], n_items: usize) -> Result<(), EvalError> {
     if let Some(item) = list.iter().find(|item| item.index() >= n_items) {
-        return Err(EvalError::OutOfRange {
-            what: "item",
-            index: item.index(),
-            len: n_items,
-        });
+        return Err(EvalError::OutOfRange { what: "item", index: item.index(), len: n_items });
     }
     let mut sorted = list.to_vec();
     sorted.sort_unstable();
     match sorted.windows(2).find(|pair| pair[0] == pair[1]) {
         None => Ok(()),
-        Some(pair) => Err(EvalError::RepeatedItem {
-            user: UserIdx::new(user).0,
-            item: pair[0].0,
-        }),
+        Some(pair) => Err(EvalError::RepeatedItem { user: UserIdx::new(user).0, item: pair[0].0 }),
     }
 }

@@ -34,8 +34,7 @@ impl<P: Phase> Evaluation<P> {
     /// # Errors
     /// [`EvalError::UnknownKey`], which lists the keys that are there.
     pub fn require(&self, key: &str) -> Result<f64, EvalError> {
-        self.get(key)
-            .ok_or_else(|| self.unknown(key, self.means.keys()))
+        self.get(key).ok_or_else(|| self.unknown(key, self.means.keys()))
     }
 
     /// The values of the users of [`Evaluation::users`], in their order; `None` for an unknown
@@ -49,8 +48,7 @@ impl<P: Phase> Evaluation<P> {
     /// # Errors
     /// [`EvalError::UnknownKey`], which lists the keys that have per-user values.
     pub fn require_per_user(&self, key: &str) -> Result<&[f64], EvalError> {
-        self.per_user(key)
-            .ok_or_else(|| self.unknown(key, self.per_user.keys()))
+        self.per_user(key).ok_or_else(|| self.unknown(key, self.per_user.keys()))
     }
 
     /// Every metric, sorted by key.
@@ -145,10 +143,7 @@ impl<'de, P: Phase> Deserialize<'de> for Evaluation<P> {
             )));
         }
         let n_users = saved.users.len();
-        let lengths = saved
-            .per_user
-            .iter()
-            .map(|(key, values)| (key.as_str(), values.len()));
+        let lengths = saved.per_user.iter().map(|(key, values)| (key.as_str(), values.len()));
         for (what, found) in lengths.chain([("n_users", saved.n_users)]) {
             if found != n_users {
                 return Err(D::Error::custom(format!(

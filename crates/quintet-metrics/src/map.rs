@@ -36,10 +36,7 @@ fn map_min(user: &RankedUser<'_>) -> f64 {
 
 /// Precision at every rank that holds a hit, added up.
 fn precision_sum(user: &RankedUser<'_>) -> f64 {
-    user.hit_ranks()
-        .enumerate()
-        .map(|(before, rank)| (before + 1) as f64 / rank as f64)
-        .sum()
+    user.hit_ranks().enumerate().map(|(before, rank)| (before + 1) as f64 / rank as f64).sum()
 }
 
 #[cfg(test)]

@@ -18,15 +18,8 @@ impl<'a> RankedUser<'a> {
     pub fn new(hits: &'a [bool], n_truth: usize, k: usize) -> Self {
         assert!(k > 0, "a cutoff is at least 1");
         assert!(n_truth > 0, "a user without relevant items has no metric");
-        let user = Self {
-            hits: &hits[..hits.len().min(k)],
-            n_truth,
-            k,
-        };
-        assert!(
-            user.n_hits() <= n_truth,
-            "more hits than the {n_truth} relevant items"
-        );
+        let user = Self { hits: &hits[..hits.len().min(k)], n_truth, k };
+        assert!(user.n_hits() <= n_truth, "more hits than the {n_truth} relevant items");
         user
     }
 
@@ -52,11 +45,7 @@ impl<'a> RankedUser<'a> {
 
     /// The ranks of the hits, counted from 1, ascending.
     pub fn hit_ranks(&self) -> impl Iterator<Item = usize> + 'a {
-        self.hits
-            .iter()
-            .enumerate()
-            .filter(|(_, hit)| **hit)
-            .map(|(position, _)| position + 1)
+        self.hits.iter().enumerate().filter(|(_, hit)| **hit).map(|(position, _)| position + 1)
     }
 }
 
@@ -77,24 +66,14 @@ impl<'a> RankedLists<'a> {
     /// When `k` is zero, or when `n_candidates` is zero or exceeds `n_items`.
     pub fn new(lists: &'a [Vec<ItemIdx>], n_items: usize, n_candidates: usize, k: usize) -> Self {
         assert!(k > 0, "a cutoff is at least 1");
-        assert!(
-            (1..=n_items).contains(&n_candidates),
-            "{n_candidates} of {n_items} items"
-        );
-        Self {
-            lists,
-            n_items,
-            n_candidates,
-            k,
-        }
+        assert!((1..=n_items).contains(&n_candidates), "{n_candidates} of {n_items} items");
+        Self { lists, n_items, n_candidates, k }
     }
 
     /// The list of every evaluated user, cut at `k`.
     pub fn iter(&self) -> impl Iterator<Item = &'a [ItemIdx]> + 'a {
         let k = self.k;
-        self.lists
-            .iter()
-            .map(move |list| &list[..list.len().min(k)])
+        self.lists.iter().map(move |list| &list[..list.len().min(k)])
     }
 
     /// Size of the item table: every position in the lists is smaller.

@@ -15,9 +15,7 @@ pub(crate) const ENTRY: MetricEntry = MetricEntry {
 };
 
 fn mrr(user: &RankedUser<'_>) -> f64 {
-    user.hit_ranks()
-        .next()
-        .map_or(0.0, |rank| 1.0 / rank as f64)
+    user.hit_ranks().next().map_or(0.0, |rank| 1.0 / rank as f64)
 }
 
 #[cfg(test)]

@@ -29,11 +29,7 @@ pub struct RankOptions<'a> {
 impl RankOptions<'_> {
     /// The `k` best of all items.
     pub fn new(k: usize) -> Self {
-        Self {
-            k,
-            candidates: None,
-            block_users: None,
-        }
+        Self { k, candidates: None, block_users: None }
     }
 }
 
@@ -52,14 +48,10 @@ pub fn rank_users(
 ) -> Result<Vec<Vec<Scored>>, EvalError> {
     check_sizes(model, users, seen, options)?;
     let by_memory = BLOCK_SCORES / model.n_items().max(1);
-    let block = options
-        .block_users
-        .unwrap_or_else(|| by_memory.clamp(1, BLOCK_USERS));
+    let block = options.block_users.unwrap_or_else(|| by_memory.clamp(1, BLOCK_USERS));
     let blocks: Vec<Result<Vec<Vec<Scored>>, EvalError>> = users
         .par_chunks(block)
-        .map_init(Matrix::default, |scores, chunk| {
-            rank_block(model, chunk, seen, options, scores)
-        })
+        .map_init(Matrix::default, |scores, chunk| rank_block(model, chunk, seen, options, scores))
         .collect();
     // Errors are looked at in the order of users, so that the same one is reported every time.
     let mut lists = Vec::with_capacity(users.len());
@@ -100,12 +92,7 @@ fn refuse_nan(model: &dyn Recommender, user: UserIdx, row: &[f32]) -> Result<(),
         return Ok(());
     }
     let item = row.iter().position(|s| s.is_nan()).unwrap_or(0);
-    Err(ScoreError::NotANumber {
-        model: model.name().into(),
-        user: user.0,
-        item,
-    }
-    .into())
+    Err(ScoreError::NotANumber { model: model.name().into(), user: user.0, item }.into())
 }
 
 fn check_sizes(
@@ -115,22 +102,10 @@ fn check_sizes(
     options: &RankOptions<'_>,
 ) -> Result<(), EvalError> {
     let of_model = |what: &str| format!("{what} as model {} knows them", model.name());
-    check(
-        of_model("items of the seen interactions"),
-        model.n_items(),
-        seen.n_items(),
-    )?;
-    check(
-        of_model("users of the seen interactions"),
-        model.n_users(),
-        seen.n_users(),
-    )?;
+    check(of_model("items of the seen interactions"), model.n_items(), seen.n_items())?;
+    check(of_model("users of the seen interactions"), model.n_users(), seen.n_users())?;
     if let Some(candidates) = options.candidates {
-        check(
-            of_model("items of the candidate mask"),
-            model.n_items(),
-            candidates.len(),
-        )?;
+        check(of_model("items of the candidate mask"), model.n_items(), candidates.len())?;
     }
     if options.block_users == Some(0) {
         return Err(EvalError::Setting {
@@ -141,11 +116,9 @@ fn check_sizes(
     }
     match users.iter().find(|u| u.index() >= seen.n_users()) {
         None => Ok(()),
-        Some(u) => Err(EvalError::OutOfRange {
-            what: "user",
-            index: u.index(),
-            len: seen.n_users(),
-        }),
+        Some(u) => {
+            Err(EvalError::OutOfRange { what: "user", index: u.index(), len: seen.n_users() })
+        }
     }
 }
 
@@ -158,10 +131,6 @@ pub(crate) fn check(
     if expected == found {
         Ok(())
     } else {
-        Err(EvalError::Shape {
-            what: what.into(),
-            expected,
-            found,
-        })
+        Err(EvalError::Shape { what: what.into(), expected, found })
     }
 }

@@ -24,9 +24,6 @@ mod tests {
     #[test]
     fn by_hand() {
         // 2 of 5 relevant items in the first 3.
-        assert_eq!(
-            recall(&RankedUser::new(&[true, false, true, true], 5, 3)),
-            0.4
-        );
+        assert_eq!(recall(&RankedUser::new(&[true, false, true, true], 5, 3)), 0.4);
     }
 }

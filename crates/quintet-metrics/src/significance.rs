@@ -28,10 +28,7 @@ pub struct BootstrapConfig {
 
 impl Default for BootstrapConfig {
     fn default() -> Self {
-        Self {
-            resamples: 2_000,
-            confidence: 0.95,
-        }
+        Self { resamples: 2_000, confidence: 0.95 }
     }
 }
 
@@ -41,13 +38,8 @@ impl BootstrapConfig {
     /// # Errors
     /// No resample, or a confidence that is not strictly between 0 and 1.
     pub fn validate(&self) -> Result<(), EvalError> {
-        let refuse = |setting, expected, found| {
-            Err(EvalError::Setting {
-                setting,
-                expected,
-                found,
-            })
-        };
+        let refuse =
+            |setting, expected, found| Err(EvalError::Setting { setting, expected, found });
         if self.resamples == 0 {
             return refuse("resamples", "at least 1", "0".into());
         }
@@ -133,25 +125,12 @@ pub fn compare<P: Phase>(
     config: &BootstrapConfig,
     seeds: &SeedStream,
 ) -> Result<Interval, EvalError> {
-    check(
-        "users of the second evaluation",
-        left.n_users(),
-        right.n_users(),
-    )?;
+    check("users of the second evaluation", left.n_users(), right.n_users())?;
     let pairs = left.users().iter().zip(right.users());
     if let Some((position, (l, r))) = pairs.enumerate().find(|(_, (l, r))| l != r) {
-        return Err(EvalError::Unpaired {
-            position,
-            left: l.0,
-            right: r.0,
-        });
+        return Err(EvalError::Unpaired { position, left: l.0, right: r.0 });
     }
-    paired_bootstrap(
-        left.require_per_user(key)?,
-        right.require_per_user(key)?,
-        config,
-        seeds,
-    )
+    paired_bootstrap(left.require_per_user(key)?, right.require_per_user(key)?, config, seeds)
 }
 
 /// The outcome of a paired t-test.
@@ -189,12 +168,7 @@ pub fn paired_t_test(left: &[f64], right: &[f64]) -> Result<TTest, EvalError> {
             mean / (squares / dof as f64 / n).sqrt()
         }
     };
-    Ok(TTest {
-        mean,
-        t,
-        dof,
-        p: student_two_sided(t, dof as f64),
-    })
+    Ok(TTest { mean, t, dof, p: student_two_sided(t, dof as f64) })
 }
 
 fn mean(values: &[f64]) -> f64 {
@@ -202,28 +176,17 @@ fn mean(values: &[f64]) -> f64 {
 }
 
 fn differences(left: &[f64], right: &[f64]) -> Result<Vec<f64>, EvalError> {
-    check(
-        "values of the second side of a pair",
-        left.len(),
-        right.len(),
-    )?;
+    check("values of the second side of a pair", left.len(), right.len())?;
     Ok(left.iter().zip(right).map(|(l, r)| l - r).collect())
 }
 
 fn check_values(test: &'static str, needed: usize, values: &[f64]) -> Result<(), EvalError> {
     if values.len() < needed {
-        return Err(EvalError::TooFew {
-            test,
-            needed,
-            found: values.len(),
-        });
+        return Err(EvalError::TooFew { test, needed, found: values.len() });
     }
     match values.iter().position(|v| !v.is_finite()) {
         None => Ok(()),
-        Some(index) => Err(EvalError::ValueNotFinite {
-            index,
-            value: values[index],
-        }),
+        Some(index) => Err(EvalError::ValueNotFinite { index, value: values[index] }),
     }
 }
 
@@ -253,14 +216,7 @@ mod tests {
     #[test]
     fn equal_values_have_no_spread() {
         let got = bootstrap_mean(&[0.25; 9], &BootstrapConfig::default(), &SEEDS()).unwrap();
-        assert_eq!(
-            got,
-            Interval {
-                mean: 0.25,
-                lower: 0.25,
-                upper: 0.25
-            }
-        );
+        assert_eq!(got, Interval { mean: 0.25, lower: 0.25, upper: 0.25 });
         assert!(got.excludes_zero());
     }
 
@@ -279,17 +235,11 @@ mod tests {
     fn pairing_finds_a_small_but_steady_difference() {
         // Users differ by up to 1, models by 0.02 ± 0.01: only pairs show it.
         let left: Vec<f64> = (0..100).map(|i| f64::from(i) / 100.0).collect();
-        let right: Vec<f64> = left
-            .iter()
-            .enumerate()
-            .map(|(i, v)| v - 0.01 - 0.02 * (i % 2) as f64)
-            .collect();
+        let right: Vec<f64> =
+            left.iter().enumerate().map(|(i, v)| v - 0.01 - 0.02 * (i % 2) as f64).collect();
         let config = BootstrapConfig::default();
         let got = paired_bootstrap(&left, &right, &config, &SEEDS()).unwrap();
-        assert!(
-            got.excludes_zero() && (got.mean - 0.02).abs() < 1e-12,
-            "{got:?}"
-        );
+        assert!(got.excludes_zero() && (got.mean - 0.02).abs() < 1e-12, "{got:?}");
         let back = paired_bootstrap(&right, &left, &config, &SEEDS()).unwrap();
         assert!(back.excludes_zero() && back.upper < 0.0, "{back:?}");
         let none = paired_bootstrap(&left, &left, &config, &SEEDS()).unwrap();
@@ -300,10 +250,7 @@ mod tests {
     fn the_interval_does_not_depend_on_threads_but_on_the_seed() {
         let values: Vec<f64> = (0..57).map(|i| (f64::from(i) * 0.7).sin()).collect();
         let run = |threads, seed| {
-            let pool = rayon::ThreadPoolBuilder::new()
-                .num_threads(threads)
-                .build()
-                .unwrap();
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             let config = BootstrapConfig::default();
             pool.install(|| bootstrap_mean(&values, &config, &SeedStream::new(seed)).unwrap())
         };
@@ -319,10 +266,7 @@ mod tests {
         assert!((got.t - 18f64.sqrt()).abs() < 1e-14);
         // Closed form for 4 degrees: p = 1 - s (3 - s²) / 2 with s = t / sqrt(4 + t²).
         let s = got.t / (4.0 + 18f64).sqrt();
-        assert!(
-            (got.p - (1.0 - s * (3.0 - s * s) / 2.0)).abs() < 1e-14,
-            "{got:?}"
-        );
+        assert!((got.p - (1.0 - s * (3.0 - s * s) / 2.0)).abs() < 1e-14, "{got:?}");
     }
 
     #[test]
@@ -343,10 +287,7 @@ mod tests {
         assert!(empty.contains("at least 1 values, found 0"), "{empty}");
         let uneven = message(paired_bootstrap(&[0.0], &[], &config, &seeds));
         assert!(uneven.contains("expected 1, found 0"), "{uneven}");
-        let percent = BootstrapConfig {
-            confidence: 95.0,
-            ..config
-        };
+        let percent = BootstrapConfig { confidence: 95.0, ..config };
         let percent = message(bootstrap_mean(&[0.0], &percent, &seeds));
         assert!(percent.contains("between 0 and 1, found 95"), "{percent}");
         assert!(paired_t_test(&[1.0], &[0.0]).is_err());

@@ -34,7 +34,11 @@ impl Content {
         if let Some(missing) = wanted.and_then(|w| w.iter().find(|m| features.get(**m).is_none())) {
             let known: Vec<&str> = features.iter().map(|f| f.modality.as_str()).collect();
             let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-            return Err(FitError::MissingModality { model: model.into(), modality: *missing, known });
+            return Err(FitError::MissingModality {
+                model: model.into(),
+                modality: *missing,
+                known,
+            });
         }
         let chosen = wanted.map_or_else(|| features.clone(), |w| features.only(w));
         if chosen.is_empty() {
@@ -98,13 +102,14 @@ fn reduce(f: &ModalityFeatures, components: usize) -> Result<Matrix, String> {
     for &item in &present {
         mean.iter_mut().zip(f.matrix.row(item)).for_each(|(m, &v)| *m += f64::from(v) / n);
     }
-    let centred = Mat::from_fn(present.len(), dim, |r, c| {
-        f64::from(f.matrix.row(present[r])[c]) - mean[c]
-    });
+    let centred =
+        Mat::from_fn(present.len(), dim, |r, c| f64::from(f.matrix.row(present[r])[c]) - mean[c]);
     let keep = if components == 0 { dim } else { components.min(dim) };
     let rows = if keep < dim { &centred * principal(&centred, keep)? } else { centred };
-    let square: f64 =
-        (0..rows.nrows()).flat_map(|r| (0..keep).map(move |c| (r, c))).map(|p| rows[p].powi(2)).sum();
+    let square: f64 = (0..rows.nrows())
+        .flat_map(|r| (0..keep).map(move |c| (r, c)))
+        .map(|p| rows[p].powi(2))
+        .sum();
     let length = (square / n).sqrt();
     let scale = if length > 1e-9 { 1.0 / length } else { 0.0 };
     let mut out = Matrix::zeros(f.matrix.rows(), keep);

@@ -4,9 +4,10 @@
 //! candidate items with log-Q correction (Yi et al., RecSys 2019). Content and id meet different
 //! halves of the user vector, as in VBPR: what clicks alone say of an item is not forced into the
 //! space that content spans. During training the id part of
-//! an item (`e_i`, `b_i`) is dropped with probability `id_dropout` and a shared bias takes its
-//! place, so that content alone learns to carry an item (Volkovs et al., "DropoutNet", NeurIPS
-//! 2017); an item without training interactions is scored in just that form.
+//! an item (`e_i`, `b_i`) is dropped with probability `id_dropout`; a shared bias takes its place
+//! and the content half is stretched by a shared factor, so that content alone learns to carry an
+//! item against items that have both (after Volkovs et al., "DropoutNet", NeurIPS 2017). An item
+//! without training interactions is scored in just that form.
 //! Cost: one step `O(candidates · Σ d_m · dim + batch · candidates · dim)`.
 
 use std::collections::HashMap;
@@ -15,8 +16,8 @@ use burn::tensor::{Bool, Device, Tensor, TensorData};
 use quintet_core::{Capability, Interactions, Matrix, Modality, ModelState, Recommender, UserIdx};
 use quintet_tensor::{
     Adam, AdamConfig, EmbeddingTable, EpochStats, FactorModel, Fit, FitContext, FitError, Fitting,
-    Fusion, Layer, ModelEntry, Trainer, TrainingData, Views, Weight, check_training_params, index_tensor,
-    load_weights, loss_value, parse_params, run_epoch, sampled_softmax, save_weights,
+    Fusion, Layer, ModelEntry, Trainer, TrainingData, Views, Weight, check_training_params,
+    index_tensor, load_weights, loss_value, parse_params, run_epoch, sampled_softmax, save_weights,
     squared_penalty, step_table, tensor_to_vec, unique_ids,
 };
 use rand::RngExt;
@@ -56,6 +57,9 @@ pub struct TwoTowerConfig {
     pub candidates: Candidates,
     /// Probability that an item's id part is dropped in a step.
     pub id_dropout: f32,
+    /// Length of the content half at the start, against ids that start far below 1. More of it
+    /// makes content lead: better for new items, worse where clicks are plenty.
+    pub content_scale: f32,
     /// Step size of Adam.
     pub lr: f32,
     /// Interactions a step.
@@ -76,6 +80,7 @@ impl Default for TwoTowerConfig {
             fusion_params: Value::Null,
             candidates: Candidates::Batch,
             id_dropout: 0.3,
+            content_scale: 1.0,
             lr: 3e-3,
             batch_size: 1024,
             l2: 1e-1,
@@ -94,19 +99,22 @@ pub(crate) fn entry() -> ModelEntry {
     }
 }
 
-/// The fusion layer and the bias that stands in for a dropped id.
+/// The fusion layer, and what stands in for a dropped id.
 struct ItemTower {
     fusion: Box<dyn Fusion>,
+    content_scale: f32,
     shared_bias: Weight,
+    /// The content half of an item without id is multiplied by 1 plus this.
+    stretch: Weight,
 }
 
 impl ItemTower {
-    /// The content half, `[batch, dim]`, of length about 1.
+    /// The content half, `[batch, dim]`, of length about `content_scale`.
     ///
     /// Fusion layers give numbers of order one, so rows of length `sqrt(dim)`: beside them ids
     /// would learn too slowly, and content would be learned by heart before ids say anything.
     fn forward(&self, views: &Views) -> Tensor<2> {
-        let scale = 1.0 / (self.fusion.d_out() as f32).sqrt();
+        let scale = self.content_scale / (self.fusion.d_out() as f32).sqrt();
         self.fusion.forward(views).mul_scalar(scale)
     }
 }
@@ -116,12 +124,14 @@ impl Layer for ItemTower {
         let mut all: Vec<(String, &Weight)> =
             self.fusion.weights().into_iter().map(|(n, w)| (format!("fusion.{n}"), w)).collect();
         all.push(("shared_bias".into(), &self.shared_bias));
+        all.push(("stretch".into(), &self.stretch));
         all
     }
 
     fn weights_mut(&mut self) -> Vec<&mut Weight> {
         let mut all = self.fusion.weights_mut();
         all.push(&mut self.shared_bias);
+        all.push(&mut self.stretch);
         all
     }
 }
@@ -143,12 +153,24 @@ impl Fit for TwoTowerConfig {
                 reason: format!("id_dropout must lie in [0, 1); found {}", self.id_dropout),
             });
         }
+        if !(self.content_scale.is_finite() && self.content_scale > 0.0) {
+            return Err(FitError::Config {
+                model: NAME.into(),
+                reason: format!("content_scale must be positive; found {}", self.content_scale),
+            });
+        }
         let train = data.train;
         if train.nnz() == 0 {
             return Err(FitError::Data { model: NAME.into(), reason: "no interactions".into() });
         }
         let device = context.device.clone().autodiff();
-        let content = Content::new(NAME, data.features, self.modalities.as_deref(), self.components, &device)?;
+        let content = Content::new(
+            NAME,
+            data.features,
+            self.modalities.as_deref(),
+            self.components,
+            &device,
+        )?;
         let registry = quintet_fusion::registry()?;
         let build = registry.get(&self.fusion)?.build;
         let fusion = build(&self.fusion_params, &content.shape(self.dim), context.seed, &device)?;
@@ -160,7 +182,9 @@ impl Fit for TwoTowerConfig {
             bias: EmbeddingTable::from_matrix(Matrix::zeros(train.n_items(), 1), adam),
             tower: ItemTower {
                 fusion,
+                content_scale: self.content_scale,
                 shared_bias: Weight::new(&Matrix::zeros(1, 1), &device),
+                stretch: Weight::new(&Matrix::zeros(1, 1), &device),
             },
             optimiser: Adam::new(AdamConfig { weight_decay: self.fusion_decay, ..adam }),
             counts: train.item_counts(),
@@ -262,6 +286,7 @@ impl TwoTowerTrainer {
         let keep = column(&b.keep, [n, 1]);
         let dropped = keep.clone().neg() + 1.0;
         let fused = self.tower.forward(&self.content.views(&b.candidates, device));
+        let fused = fused * (dropped.clone() * self.tower.stretch.tensor() + 1.0);
         let items = Tensor::cat(vec![fused, ids.clone() * keep.clone()], 1); // [candidates, 2 dim]
         let biases = bias.clone() * keep + dropped * self.tower.shared_bias.tensor();
         let u = users.clone().select(0, index_tensor(&b.user_places, device)); // [batch, 2 dim]
@@ -324,6 +349,7 @@ impl Trainer for TwoTowerTrainer {
     fn model(&self) -> Result<Box<dyn Recommender>, FitError> {
         let (content, shares) = self.content_factors()?;
         let shared = self.tower.shared_bias.to_matrix()?.as_slice()[0];
+        let stretch = 1.0 + self.tower.stretch.to_matrix()?.as_slice()[0];
         let dim = self.config.dim;
         let n_items = content.rows();
         let mut items = Matrix::zeros(n_items, 2 * dim);
@@ -334,6 +360,8 @@ impl Trainer for TwoTowerTrainer {
             if self.counts[item] > 0 {
                 row[dim..].copy_from_slice(self.ids.values().row(item));
                 bias[item] = self.bias.values().row(item)[0];
+            } else {
+                row[..dim].iter_mut().for_each(|v| *v *= stretch);
             }
         }
         let users = self.users.values().clone();

@@ -100,9 +100,7 @@ impl Layer for Projections {
         self.layers
             .iter()
             .enumerate()
-            .flat_map(|(m, l)| {
-                [(named((m, "weight")), &l.weight), (named((m, "bias")), &l.bias)]
-            })
+            .flat_map(|(m, l)| [(named((m, "weight")), &l.weight), (named((m, "bias")), &l.bias)])
             .collect()
     }
 
@@ -121,13 +119,25 @@ impl Fit for VbprConfig {
     }
 
     fn start(&self, data: TrainingData<'_>, context: &FitContext) -> Result<Fitting, FitError> {
-        check_training_params(NAME, self.dim.min(self.content_dim), self.batch_size, self.lr, self.l2)?;
+        check_training_params(
+            NAME,
+            self.dim.min(self.content_dim),
+            self.batch_size,
+            self.lr,
+            self.l2,
+        )?;
         let train = data.train;
         if train.nnz() == 0 {
             return Err(FitError::Data { model: NAME.into(), reason: "no interactions".into() });
         }
         let device = context.device.clone().autodiff();
-        let content = Content::new(NAME, data.features, self.modalities.as_deref(), self.components, &device)?;
+        let content = Content::new(
+            NAME,
+            data.features,
+            self.modalities.as_deref(),
+            self.components,
+            &device,
+        )?;
         let mut rng = context.seed.rng("vbpr-init", 0);
         let adam = AdamConfig::new(self.lr);
         let shape = content.shape(self.content_dim);
@@ -138,7 +148,12 @@ impl Fit for VbprConfig {
             .collect();
         let decayed = AdamConfig { weight_decay: self.projection_decay, ..adam };
         Ok(Fitting::Epochs(Box::new(VbprTrainer {
-            users: EmbeddingTable::new(train.n_users(), self.dim + self.content_dim, adam, &mut rng),
+            users: EmbeddingTable::new(
+                train.n_users(),
+                self.dim + self.content_dim,
+                adam,
+                &mut rng,
+            ),
             items: EmbeddingTable::new(train.n_items(), self.dim, adam, &mut rng),
             bias: EmbeddingTable::from_matrix(Matrix::zeros(train.n_items(), 1), adam),
             projections: Projections { layers },
@@ -256,8 +271,12 @@ impl Trainer for VbprTrainer {
 
     fn n_parameters(&self) -> usize {
         let size = |t: &EmbeddingTable| t.values().as_slice().len();
-        let weights: usize =
-            self.projections.weights().iter().map(|(_, w)| w.dims().iter().product::<usize>()).sum();
+        let weights: usize = self
+            .projections
+            .weights()
+            .iter()
+            .map(|(_, w)| w.dims().iter().product::<usize>())
+            .sum();
         size(&self.users) + size(&self.items) + size(&self.bias) + weights
     }
 }

@@ -196,7 +196,8 @@ fn create(choice: DeviceChoice) -> Result<(Device, String), DeviceError> {
         #[cfg(feature = "flex")]
         DeviceChoice::Flex => Ok((Device::flex(), cpu_name())),
         #[cfg(feature = "ndarray")]
-        #[allow(deprecated)] // Kept on purpose: it is the second opinion of the contract suite.
+        #[allow(deprecated)]
+        // Kept on purpose: it is the second opinion of the contract suite.
         DeviceChoice::NdArray => Ok((Device::ndarray(), cpu_name())),
         #[cfg(feature = "wgpu")]
         DeviceChoice::Wgpu => crate::gpu::wgpu(choice),

@@ -98,8 +98,11 @@ pub trait EncoderSpec: Send + Sync {
     ///
     /// # Errors
     /// The corpus is not enough.
-    fn fit(&self, corpus: &[&RawMedia], seed: SeedStream)
-    -> Result<Box<dyn MediaEncoder>, EncodeError>;
+    fn fit(
+        &self,
+        corpus: &[&RawMedia],
+        seed: SeedStream,
+    ) -> Result<Box<dyn MediaEncoder>, EncodeError>;
 }
 
 /// Builds a spec from its parameters.

@@ -153,7 +153,9 @@ pub enum FitError {
         known: String,
     },
     /// The loss is NaN or infinite.
-    #[error("model {model}: the loss is {loss} in epoch {epoch}, batch {batch}; lower the learning rate or check the features")]
+    #[error(
+        "model {model}: the loss is {loss} in epoch {epoch}, batch {batch}; lower the learning rate or check the features"
+    )]
     Diverged {
         /// The model.
         model: String,
@@ -192,7 +194,9 @@ pub enum DeviceError {
         name: String,
     },
     /// The backend is not in this binary.
-    #[error("device {name} is not compiled into this binary; build with `--features {feature}` (compiled: {compiled})")]
+    #[error(
+        "device {name} is not compiled into this binary; build with `--features {feature}` (compiled: {compiled})"
+    )]
     NotCompiled {
         /// The device.
         name: &'static str,

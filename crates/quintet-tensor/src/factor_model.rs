@@ -1,8 +1,8 @@
 //! A fitted model in dot-product form.
 
 use quintet_core::{
-    Capability, Factors, Matrix, ModelState, Modality, Reason, Recommender, ScoreError, StateError,
-    UserIdx, ItemIdx,
+    Capability, Factors, ItemIdx, Matrix, Modality, ModelState, Reason, Recommender, ScoreError,
+    StateError, UserIdx,
 };
 use rayon::prelude::*;
 
@@ -170,9 +170,7 @@ impl Recommender for FactorModel {
         let n_items = self.n_items().max(1);
         out.as_mut_slice().par_chunks_mut(n_items).zip(users).for_each(|(row, user)| {
             let query = self.users.row(user.index());
-            for ((score, item), bias) in
-                row.iter_mut().zip(0..self.items.rows()).zip(&self.bias)
-            {
+            for ((score, item), bias) in row.iter_mut().zip(0..self.items.rows()).zip(&self.bias) {
                 *score = dot(query, self.items.row(item)) + bias;
             }
         });
@@ -258,8 +256,7 @@ fn nearest_history(
 fn dot(a: &[f32], b: &[f32]) -> f32 {
     let mut sums = [0.0f32; 8];
     let (heads_a, heads_b) = (a.chunks_exact(8), b.chunks_exact(8));
-    let tail: f32 =
-        heads_a.remainder().iter().zip(heads_b.remainder()).map(|(x, y)| x * y).sum();
+    let tail: f32 = heads_a.remainder().iter().zip(heads_b.remainder()).map(|(x, y)| x * y).sum();
     for (x, y) in heads_a.zip(heads_b) {
         for (s, (x, y)) in sums.iter_mut().zip(x.iter().zip(y)) {
             *s += x * y;

@@ -148,10 +148,7 @@ impl LayerNorm {
     pub fn new(dim: usize, device: &Device) -> Self {
         let mut ones = Matrix::zeros(1, dim);
         ones.as_mut_slice().fill(1.0);
-        Self {
-            gain: Weight::new(&ones, device),
-            bias: Weight::new(&Matrix::zeros(1, dim), device),
-        }
+        Self { gain: Weight::new(&ones, device), bias: Weight::new(&Matrix::zeros(1, dim), device) }
     }
 
     /// `[batch, dim] → [batch, dim]`.

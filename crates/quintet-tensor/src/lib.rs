@@ -21,11 +21,15 @@ mod views;
 pub use burn::tensor::Device;
 pub use device::{DeviceChoice, DeviceReport, OpenDevice, compiled_devices, open_device};
 pub use encoder::{
-    BuildEncoder, Encoder, EncoderEntry, EncoderFace, EncoderInfo, EncoderSpec, MediaEncoder, Open, RawMedia,
+    BuildEncoder, Encoder, EncoderEntry, EncoderFace, EncoderInfo, EncoderSpec, MediaEncoder, Open,
+    RawMedia,
 };
 pub use error::{DecodeKind, DeviceError, EncodeError, FitError};
 pub use factor_model::{FactorModel, FactorPart};
-pub use fit::{BuildModel, EpochStats, Fit, FitContext, Fitting, LoadModel, ModelEntry, Trainer, TrainingData, parse_params};
+pub use fit::{
+    BuildModel, EpochStats, Fit, FitContext, Fitting, LoadModel, ModelEntry, Trainer, TrainingData,
+    parse_params,
+};
 pub use fusion::{BuildFusion, Fusion, FusionEntry, FusionShape};
 pub use graph::Propagation;
 pub use host::{index_tensor, matrix_to_tensor, tensor_to_matrix, tensor_to_vec};

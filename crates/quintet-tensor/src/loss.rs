@@ -62,9 +62,7 @@ mod tests {
     #[test]
     fn losses_by_hand() {
         let device = Device::flex();
-        let t = |v: Vec<f32>, d: [usize; 2]| {
-            Tensor::<2>::from_data(TensorData::new(v, d), &device)
-        };
+        let t = |v: Vec<f32>, d: [usize; 2]| Tensor::<2>::from_data(TensorData::new(v, d), &device);
         let bpr = bpr_loss(t(vec![1.0, 0.0], [2, 1]), t(vec![0.0, 0.0], [2, 1]));
         // (ln(1 + e^-1) + ln 2) / 2
         let expected = ((1.0f32 + (-1.0f32).exp()).ln() + 2.0f32.ln()) / 2.0;

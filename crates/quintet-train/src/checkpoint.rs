@@ -92,8 +92,7 @@ impl CheckpointStore {
         fs_err::create_dir_all(&temporary)?;
         write_state(&temporary.join("trainer.safetensors"), &checkpoint.trainer)?;
         write_state(&temporary.join("best.safetensors"), &checkpoint.best)?;
-        let state =
-            LoopState { stopper: checkpoint.stopper.clone(), log: checkpoint.log.clone() };
+        let state = LoopState { stopper: checkpoint.stopper.clone(), log: checkpoint.log.clone() };
         write_synced(&temporary.join("loop.json"), &serde_json::to_vec_pretty(&state)?)?;
         let manifest = self.manifest(&temporary, checkpoint.epoch)?;
         write_synced(&temporary.join("MANIFEST.json"), &serde_json::to_vec_pretty(&manifest)?)?;

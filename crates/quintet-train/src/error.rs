@@ -32,7 +32,9 @@ pub enum TrainError {
         found: String,
     },
     /// A checkpoint of another run lies in this run's directory.
-    #[error("{path} belongs to another run (its settings, data or seed differ); remove it or choose another directory")]
+    #[error(
+        "{path} belongs to another run (its settings, data or seed differ); remove it or choose another directory"
+    )]
     OtherRun {
         /// The checkpoint.
         path: String,

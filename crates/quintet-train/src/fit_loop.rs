@@ -31,7 +31,7 @@ pub struct EpochRecord {
 }
 
 /// Why training ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Stopped {
     /// The model has no epochs.
@@ -43,7 +43,7 @@ pub enum Stopped {
 }
 
 /// What happened. Holds no times, so that equal runs give equal reports.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FitReport {
     /// Registry name of the model.
     pub model: String,
@@ -133,8 +133,11 @@ impl<'a> Judge<'a> {
         valid: &'a Held<Valid>,
     ) -> Result<Self, TrainError> {
         let (name, k) = config.cutoff()?;
-        let eval =
-            EvalConfig { cutoffs: vec![k], metrics: vec![name.to_owned()], ..EvalConfig::default() };
+        let eval = EvalConfig {
+            cutoffs: vec![k],
+            metrics: vec![name.to_owned()],
+            ..EvalConfig::default()
+        };
         Ok(Self { data, valid, eval, metric: &config.metric })
     }
 

@@ -46,9 +46,9 @@ impl TerminalProgress {
 impl Progress for TerminalProgress {
     fn begin(&mut self, model: &str, epochs: usize) {
         let bar = ProgressBar::new(epochs as u64);
-        if let Ok(style) =
-            ProgressStyle::with_template("{prefix:<24} {bar:24} {pos}/{len} epochs  {msg}  eta {eta}")
-        {
+        if let Ok(style) = ProgressStyle::with_template(
+            "{prefix:<24} {bar:24} {pos}/{len} epochs  {msg}  eta {eta}",
+        ) {
             bar.set_style(style);
         }
         bar.set_prefix(model.to_owned());

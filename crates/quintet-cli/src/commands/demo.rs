@@ -4,9 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use quintet::Registries;
-use quintet::core::{
-    Capability, Matrix, ModelState, Recommender, ScoreError, UserIdx,
-};
+use quintet::core::{Capability, Matrix, ModelState, Recommender, ScoreError, UserIdx};
 use quintet::pipeline::{
     self, ModelResult, Prepared, Request, RunConfig, RunResult, TrainedModel, Workspace,
 };
@@ -114,8 +112,7 @@ fn one(args: &DemoArgs, seed: u64, out: &Path, talk: bool) -> anyhow::Result<Out
         report: None,
         seconds: 0.0,
     });
-    let result =
-        pipeline::evaluate_stage(&config, &prepared, &models, &registries, &workspace)?;
+    let result = pipeline::evaluate_stage(&config, &prepared, &models, &registries, &workspace)?;
     if talk {
         show(&result, &models);
         show_user(&prepared, &models, &world_config)?;
@@ -138,11 +135,8 @@ struct Places {
 impl Places {
     /// The places under `out`, without what an earlier demo left there.
     fn fresh(out: &Path) -> anyhow::Result<Self> {
-        let places = Self {
-            world: out.join("world"),
-            run: out.join("run"),
-            config: out.join("demo.toml"),
-        };
+        let places =
+            Self { world: out.join("world"), run: out.join("run"), config: out.join("demo.toml") };
         for (dir, mark) in [(&places.world, "world.json"), (&places.run, "config.toml")] {
             if !dir.exists() {
                 continue;
@@ -212,7 +206,7 @@ reference = "fused"
     let tower = |label: &str, modalities: &str| {
         format!(
             "\n[[models]]\nmodel = \"two_tower\"\nlabel = \"{label}\"\n\
-             params = {{ candidates = \"all\", modalities = [{modalities}] }}\n"
+             params = {{ candidates = \"all\", content_scale = 3.0, modalities = [{modalities}] }}\n"
         )
     };
     for modality in ["text", "image", "audio", "video"] {
@@ -280,9 +274,8 @@ impl Recommender for Truth {
 
 /// The share of the way from popularity to the ceiling.
 fn share_of_ceiling(result: &RunResult, m: &ModelResult) -> Option<f64> {
-    let mean = |label: &str| {
-        result.models.iter().find(|m| m.label == label).map(|m| m.primary.mean)
-    };
+    let mean =
+        |label: &str| result.models.iter().find(|m| m.label == label).map(|m| m.primary.mean);
     let (floor, top) = (mean("popularity")?, mean(CEILING)?);
     (top > floor).then(|| (m.primary.mean - floor) / (top - floor))
 }
@@ -299,9 +292,9 @@ fn show(result: &RunResult, models: &[TrainedModel]) {
                 share_of_ceiling(result, m).map_or("–".into(), |s| format!("{:.0} %", 100.0 * s)),
                 m.test.get("recall@10").map_or("–".into(), |v| format!("{v:.4}")),
                 m.new_items.as_ref().map_or("–".into(), |n| format!("{:.4}", n.value)),
-                m.against.as_ref().map_or("–".into(), |c| {
-                    print::difference(&c.difference, c.excludes_zero)
-                }),
+                m.against
+                    .as_ref()
+                    .map_or("–".into(), |c| print::difference(&c.difference, c.excludes_zero)),
                 format!("{:.1}", seconds(&m.label)),
             ]
         })
@@ -391,8 +384,10 @@ struct SeedRow {
 
 fn seed_table(results: &[RunResult]) {
     print::line("NDCG@10 on the test part, by seed\n");
-    let labels: Vec<&str> =
-        results.first().map(|r| r.models.iter().map(|m| m.label.as_str()).collect()).unwrap_or_default();
+    let labels: Vec<&str> = results
+        .first()
+        .map(|r| r.models.iter().map(|m| m.label.as_str()).collect())
+        .unwrap_or_default();
     let mut header = vec!["seed"];
     header.extend(&labels);
     let rows = results
@@ -407,27 +402,26 @@ fn seed_table(results: &[RunResult]) {
     print::line("\nFused minus the rival, paired bootstrap over users, 95 % (* excludes zero)\n");
     let rows = seed_rows(results);
     let held = rows.iter().filter(|r| r.holds).count();
-    let cells = rows
-        .iter()
-        .map(|r| vec![r.seed.to_string(), r.rival.clone(), r.text.clone()])
-        .collect();
+    let cells =
+        rows.iter().map(|r| vec![r.seed.to_string(), r.rival.clone(), r.text.clone()]).collect();
     print::table(&["seed", "rival", "difference"], cells, 2);
     print::line(&format!("\nFused ahead with zero excluded: {held} of {}.", rows.len()));
     print::line("\nBrand-new items ranked among themselves, NDCG@10\n");
     let mut header = vec!["seed", "chance"];
     header.extend(&labels);
-    let rows = results
-        .iter()
-        .map(|r| {
-            let chance = r.models.iter().find_map(|m| m.new_items.as_ref()?.chance);
-            let mut row =
-                vec![r.seed.to_string(), chance.map_or("–".into(), |c| format!("{c:.4}"))];
-            row.extend(r.models.iter().map(|m| {
-                m.new_items.as_ref().map_or("–".into(), |n| format!("{:.4}", n.value))
-            }));
-            row
-        })
-        .collect();
+    let rows =
+        results
+            .iter()
+            .map(|r| {
+                let chance = r.models.iter().find_map(|m| m.new_items.as_ref()?.chance);
+                let mut row =
+                    vec![r.seed.to_string(), chance.map_or("–".into(), |c| format!("{c:.4}"))];
+                row.extend(r.models.iter().map(|m| {
+                    m.new_items.as_ref().map_or("–".into(), |n| format!("{:.4}", n.value))
+                }));
+                row
+            })
+            .collect();
     print::table(&header, rows, 1);
 }
 

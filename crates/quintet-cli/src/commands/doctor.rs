@@ -41,7 +41,11 @@ pub(crate) fn run(args: &DoctorArgs) -> anyhow::Result<()> {
         report.version,
         report.threads,
         report.cores,
-        if report.cpu_flags.is_empty() { "no CPU flags known".into() } else { report.cpu_flags.join(" ") },
+        if report.cpu_flags.is_empty() {
+            "no CPU flags known".into()
+        } else {
+            report.cpu_flags.join(" ")
+        },
     ));
     let yes = |b: bool| if b { "yes" } else { "no" }.to_owned();
     let rows = report

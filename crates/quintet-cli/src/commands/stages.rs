@@ -93,11 +93,7 @@ impl Job {
         Ok(models?)
     }
 
-    fn evaluate(
-        &self,
-        prepared: &Prepared,
-        models: &[TrainedModel],
-    ) -> anyhow::Result<RunResult> {
+    fn evaluate(&self, prepared: &Prepared, models: &[TrainedModel]) -> anyhow::Result<RunResult> {
         Ok(pipeline::evaluate_stage(
             &self.config,
             prepared,
@@ -183,8 +179,7 @@ fn fitted(models: &[TrainedModel]) {
 pub(crate) fn evaluate(args: &RunArgs) -> anyhow::Result<()> {
     let job = Job::open(args)?;
     let prepared = job.prepared()?;
-    let models =
-        pipeline::load_models(&job.config, &prepared, &job.registries, &job.workspace)?;
+    let models = pipeline::load_models(&job.config, &prepared, &job.registries, &job.workspace)?;
     let result = job.evaluate(&prepared, &models)?;
     if args.json {
         return print::json(&result);

@@ -19,7 +19,6 @@ use anyhow::{Result, ensure};
 use quintet_core::{Matrix, Modality, SeedStream};
 use serde::{Deserialize, Serialize};
 
-
 /// How the world is made and how its default knobs were chosen, in plain English: for `--help`, `world.json` and the documentation.
 pub(crate) const RECIPE: &str = include_str!("recipe.md");
 

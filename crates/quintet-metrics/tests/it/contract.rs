@@ -11,13 +11,7 @@ fn entries() -> Vec<MetricEntry> {
 #[test]
 fn names_are_usable_in_keys_and_summaries_are_sentences() {
     for entry in entries() {
-        assert!(
-            entry
-                .name()
-                .chars()
-                .all(|c| c.is_ascii_lowercase() || c == '_'),
-            "{entry:?}"
-        );
+        assert!(entry.name().chars().all(|c| c.is_ascii_lowercase() || c == '_'), "{entry:?}");
         assert!(entry.summary.len() > 20, "{entry:?}");
     }
 }
@@ -31,12 +25,7 @@ fn the_worst_ranking_is_zero_and_the_perfect_one_is_one() {
                     let perfect = compute(&RankedUser::new(&[true; 40][..k], k, k));
                     assert_eq!(perfect, 1.0, "{}@{k}: {}", entry.name, entry.summary);
                     assert_eq!(compute(&RankedUser::new(&[false; 40], k, k)), 0.0);
-                    assert_eq!(
-                        compute(&RankedUser::new(&[], k, k)),
-                        0.0,
-                        "{}@{k}",
-                        entry.name
-                    );
+                    assert_eq!(compute(&RankedUser::new(&[], k, k)), 0.0, "{}@{k}", entry.name);
                 }
                 MetricKind::Whole(compute) => {
                     let all = vec![(0..k).map(ItemIdx::new).collect::<Vec<_>>()];

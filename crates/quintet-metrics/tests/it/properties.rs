@@ -51,21 +51,13 @@ fn world() -> impl Strategy<Value = World> {
 }
 
 fn config() -> EvalConfig {
-    let mut config = EvalConfig {
-        cutoffs: vec![1, 3, 5, 50],
-        ..EvalConfig::default()
-    };
+    let mut config = EvalConfig { cutoffs: vec![1, 3, 5, 50], ..EvalConfig::default() };
     config.metrics.push("map_min".into());
     config
 }
 
 fn run(world: &World) -> Result<Evaluation<Valid>, EvalError> {
-    evaluate(
-        &world.model(),
-        &Held::new(world.truth()),
-        &world.seen(),
-        &config(),
-    )
+    evaluate(&world.model(), &Held::new(world.truth()), &world.seen(), &config())
 }
 
 proptest! {

@@ -6,8 +6,7 @@ use quintet_train::{Checkpoint, CheckpointStore, Stopper, TrainError};
 
 use crate::support::{Data, Heard, fails, fit, fit_heard, model, settings, timeless};
 
-const FILES: [&str; 4] =
-    ["trainer.safetensors", "best.safetensors", "loop.json", "MANIFEST.json"];
+const FILES: [&str; 4] = ["trainer.safetensors", "best.safetensors", "loop.json", "MANIFEST.json"];
 
 /// Damages a file in one of three ways.
 fn damage(path: &Path, way: &str) {
@@ -92,7 +91,8 @@ fn when_all_are_damaged_the_error_names_each() {
     let error = fails(fit(fit_it.as_ref(), &data, &settings(6, 2), Some(&place)));
     assert!(matches!(error, TrainError::AllDamaged { .. }), "{error}");
     let text = error.to_string();
-    for part in ["ckpt-000002", "best.safetensors", "ckpt-000004", "loop.json", "remove the folder"] {
+    for part in ["ckpt-000002", "best.safetensors", "ckpt-000004", "loop.json", "remove the folder"]
+    {
         assert!(text.contains(part), "{part} is not in: {text}");
     }
     assert!(!text.contains('\n'), "{text}");
@@ -125,13 +125,21 @@ fn what_was_saved_comes_back_to_the_bit() {
         let (found, notes) = store.newest().unwrap();
         let found = found.unwrap();
         assert!(notes.is_empty());
-        assert_eq!((found.epoch, &found.trainer, &found.best), (epoch, &saved.trainer, &saved.best));
+        assert_eq!(
+            (found.epoch, &found.trainer, &found.best),
+            (epoch, &saved.trainer, &saved.best)
+        );
         if found.stopper.best.to_bits() != saved.stopper.best.to_bits() {
             changed.push((saved.stopper.best, found.stopper.best));
         }
     }
     // A best value that comes back smaller would make a tie look like an improvement.
-    assert!(changed.is_empty(), "{} of 199 values changed, such as {:?}", changed.len(), changed[0]);
+    assert!(
+        changed.is_empty(),
+        "{} of 199 values changed, such as {:?}",
+        changed.len(),
+        changed[0]
+    );
 }
 
 #[test]

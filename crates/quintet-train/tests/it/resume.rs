@@ -59,7 +59,11 @@ fn a_run_cut_off_between_checkpoints_loses_only_the_epochs_since() {
             let cut = Interrupted { inner: fit_it.as_ref(), at };
             let error = fails(fit(&cut, &data, &config, Some(&there)));
             assert!(error.to_string().contains("the power is gone"), "{error}");
-            assert_eq!(log_lines(dir.path()).len(), at - 1, "{name}: every finished epoch is logged");
+            assert_eq!(
+                log_lines(dir.path()).len(),
+                at - 1,
+                "{name}: every finished epoch is logged"
+            );
         }
         // What a crash in the middle of writing leaves behind is no checkpoint.
         let half = dir.path().join("checkpoints/ckpt-000006.tmp");
@@ -132,7 +136,10 @@ fn metrics_jsonl_has_one_object_an_epoch() {
         text.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
     assert_eq!(lines.len(), 3);
     for (i, line) in lines.iter().enumerate() {
-        assert_eq!((line["epoch"].as_u64(), line["samples"].as_u64()), (Some(i as u64 + 1), Some(4)));
+        assert_eq!(
+            (line["epoch"].as_u64(), line["samples"].as_u64()),
+            (Some(i as u64 + 1), Some(4))
+        );
         assert!(line["loss"].is_f64() && line["train_seconds"].is_f64(), "{line}");
     }
     assert_eq!(lines[0]["valid"], serde_json::json!({}));

@@ -97,8 +97,7 @@ fn a_closed_form_model_has_no_epochs() {
         let mut heard = Heard::default();
         let fit_it = model(name, None);
         let config = settings(10, 1);
-        let fitted =
-            fit_heard(fit_it.as_ref(), &data, &config, Some(&place), &mut heard).unwrap();
+        let fitted = fit_heard(fit_it.as_ref(), &data, &config, Some(&place), &mut heard).unwrap();
         let r = &fitted.report;
         assert_eq!((r.stopped, r.epochs, r.best_epoch), (Stopped::ClosedForm, 0, 0), "{name}");
         assert_eq!((r.n_parameters, fitted.log.len()), (0, 0), "{name}");

@@ -61,7 +61,9 @@ pub enum PipelineError {
         asked: String,
     },
     /// No item could be encoded.
-    #[error("no {modality} of {total} items could be encoded with {encoder}; the first error: {first}")]
+    #[error(
+        "no {modality} of {total} items could be encoded with {encoder}; the first error: {first}"
+    )]
     NothingEncoded {
         /// The modality.
         modality: String,

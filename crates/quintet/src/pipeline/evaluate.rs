@@ -267,10 +267,11 @@ impl<'a> Bench<'a> {
         if !truth.indices().iter().any(is_new) {
             return Ok(None);
         }
-        let evaluation = self
-            .evaluator()?
-            .with_candidates(&self.new_items)
-            .evaluate(model, &split.test, &split.seen_for_test)?;
+        let evaluation = self.evaluator()?.with_candidates(&self.new_items).evaluate(
+            model,
+            &split.test,
+            &split.seen_for_test,
+        )?;
         let key = &self.config.evaluate.primary;
         let values = evaluation.require_per_user(key)?;
         let interval = bootstrap_mean(values, &self.bootstrap, &self.seed)?;

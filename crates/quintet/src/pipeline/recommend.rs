@@ -43,13 +43,12 @@ pub fn recommend(
     request: Request<'_>,
 ) -> Result<Vec<Recommendation>, PipelineError> {
     let users = &prepared.dataset.users;
-    let position = users.iter().position(|u| u.id == request.user).ok_or_else(|| {
-        PipelineError::User {
+    let position =
+        users.iter().position(|u| u.id == request.user).ok_or_else(|| PipelineError::User {
             id: request.user.to_owned(),
             known: users.len(),
             first: users.first().map(|u| u.id.clone()).unwrap_or_default(),
-        }
-    })?;
+        })?;
     let user = UserIdx::new(position);
     let history = prepared.split.seen_for_test.items(user);
     let counts = prepared.split.train.item_counts();
@@ -57,8 +56,7 @@ pub fn recommend(
     list.iter()
         .enumerate()
         .map(|(place, scored)| {
-            let reasons =
-                trained.model.explain(user, scored.item, history, request.reasons)?;
+            let reasons = trained.model.explain(user, scored.item, history, request.reasons)?;
             let item = &prepared.dataset.items[scored.item.index()];
             Ok(Recommendation {
                 rank: place + 1,

@@ -51,10 +51,7 @@ impl Workspace {
     pub fn read_dataset(&self) -> Result<Dataset, PipelineError> {
         let dir = self.dataset();
         if !dir.join("dataset.toml").is_file() {
-            return Err(PipelineError::NotRun {
-                path: dir.display().to_string(),
-                verb: "ingest",
-            });
+            return Err(PipelineError::NotRun { path: dir.display().to_string(), verb: "ingest" });
         }
         Ok(Dataset::read(&dir)?)
     }

@@ -16,9 +16,9 @@ pub struct TrainedModel {
     pub label: String,
     /// The model.
     pub model: Box<dyn Recommender>,
-    /// How it came about; `None` for a model that was loaded.
+    /// How it came about; `None` for a model that was never fitted, such as a known truth.
     pub report: Option<FitReport>,
-    /// Seconds of fitting.
+    /// Seconds of fitting; 0 for a model that was loaded.
     pub seconds: f64,
 }
 
@@ -134,10 +134,7 @@ pub fn load_models(
     for spec in &config.models {
         let path = workspace.model(spec.label()).join("model.safetensors");
         if !path.is_file() {
-            return Err(PipelineError::NotRun {
-                path: path.display().to_string(),
-                verb: "train",
-            });
+            return Err(PipelineError::NotRun { path: path.display().to_string(), verb: "train" });
         }
         let state = read_state(&path)?;
         let model = (registries.models.get(&spec.model)?.load)(&state)?;
@@ -154,10 +151,11 @@ pub fn load_models(
                 .into());
             }
         }
+        let report = fs_err::read(workspace.model(spec.label()).join("model.json"))?;
         models.push(TrainedModel {
             label: spec.label().to_owned(),
             model,
-            report: None,
+            report: Some(serde_json::from_slice(&report)?),
             seconds: 0.0,
         });
     }
