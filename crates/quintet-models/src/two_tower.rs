@@ -57,16 +57,14 @@ pub struct TwoTowerConfig {
     pub candidates: Candidates,
     /// Probability that an item's id part is dropped in a step.
     pub id_dropout: f32,
-    /// Length of the content half at the start, against ids that start far below 1. More of it
-    /// makes content lead: better for new items, worse where clicks are plenty.
-    pub content_scale: f32,
     /// Step size of Adam.
     pub lr: f32,
     /// Interactions a step.
     pub batch_size: usize,
     /// Squared L2 on the user and id rows of a batch.
     pub l2: f32,
-    /// Decoupled weight decay of the fusion layer.
+    /// Decoupled weight decay of the fusion layer, times `lr` a step. Strong by default: a few
+    /// hundred items would otherwise be learned by heart.
     pub fusion_decay: f32,
 }
 
@@ -80,11 +78,10 @@ impl Default for TwoTowerConfig {
             fusion_params: Value::Null,
             candidates: Candidates::Batch,
             id_dropout: 0.3,
-            content_scale: 1.0,
             lr: 3e-3,
             batch_size: 1024,
             l2: 1e-1,
-            fusion_decay: 1e-2,
+            fusion_decay: 4.0,
         }
     }
 }
@@ -102,19 +99,23 @@ pub(crate) fn entry() -> ModelEntry {
 /// The fusion layer, and what stands in for a dropped id.
 struct ItemTower {
     fusion: Box<dyn Fusion>,
-    content_scale: f32,
+    /// Times [`FAST`], the bias of an item without id.
     shared_bias: Weight,
-    /// The content half of an item without id is multiplied by 1 plus this.
+    /// Times [`FAST`], the log of the factor of its content half.
     stretch: Weight,
 }
 
+/// Adam moves every weight by about `lr` a step. Two single numbers that have to travel far, not
+/// finely, are stored this much smaller than they act.
+const FAST: f32 = 10.0;
+
 impl ItemTower {
-    /// The content half, `[batch, dim]`, of length about `content_scale`.
+    /// The content half, `[batch, dim]`, of length about 1.
     ///
     /// Fusion layers give numbers of order one, so rows of length `sqrt(dim)`: beside them ids
     /// would learn too slowly, and content would be learned by heart before ids say anything.
     fn forward(&self, views: &Views) -> Tensor<2> {
-        let scale = self.content_scale / (self.fusion.d_out() as f32).sqrt();
+        let scale = 1.0 / (self.fusion.d_out() as f32).sqrt();
         self.fusion.forward(views).mul_scalar(scale)
     }
 }
@@ -153,12 +154,6 @@ impl Fit for TwoTowerConfig {
                 reason: format!("id_dropout must lie in [0, 1); found {}", self.id_dropout),
             });
         }
-        if !(self.content_scale.is_finite() && self.content_scale > 0.0) {
-            return Err(FitError::Config {
-                model: NAME.into(),
-                reason: format!("content_scale must be positive; found {}", self.content_scale),
-            });
-        }
         let train = data.train;
         if train.nnz() == 0 {
             return Err(FitError::Data { model: NAME.into(), reason: "no interactions".into() });
@@ -182,7 +177,6 @@ impl Fit for TwoTowerConfig {
             bias: EmbeddingTable::from_matrix(Matrix::zeros(train.n_items(), 1), adam),
             tower: ItemTower {
                 fusion,
-                content_scale: self.content_scale,
                 shared_bias: Weight::new(&Matrix::zeros(1, 1), &device),
                 stretch: Weight::new(&Matrix::zeros(1, 1), &device),
             },
@@ -286,9 +280,11 @@ impl TwoTowerTrainer {
         let keep = column(&b.keep, [n, 1]);
         let dropped = keep.clone().neg() + 1.0;
         let fused = self.tower.forward(&self.content.views(&b.candidates, device));
-        let fused = fused * (dropped.clone() * self.tower.stretch.tensor() + 1.0);
+        let stretch = self.tower.stretch.tensor().mul_scalar(FAST).exp();
+        let fused = fused * (dropped.clone() * stretch + keep.clone());
         let items = Tensor::cat(vec![fused, ids.clone() * keep.clone()], 1); // [candidates, 2 dim]
-        let biases = bias.clone() * keep + dropped * self.tower.shared_bias.tensor();
+        let biases =
+            bias.clone() * keep + dropped * self.tower.shared_bias.tensor().mul_scalar(FAST);
         let u = users.clone().select(0, index_tensor(&b.user_places, device)); // [batch, 2 dim]
         let logits = u.clone().matmul(items.transpose()) + biases.transpose();
         let hidden =
@@ -348,8 +344,8 @@ impl Trainer for TwoTowerTrainer {
 
     fn model(&self) -> Result<Box<dyn Recommender>, FitError> {
         let (content, shares) = self.content_factors()?;
-        let shared = self.tower.shared_bias.to_matrix()?.as_slice()[0];
-        let stretch = 1.0 + self.tower.stretch.to_matrix()?.as_slice()[0];
+        let shared = FAST * self.tower.shared_bias.to_matrix()?.as_slice()[0];
+        let stretch = (FAST * self.tower.stretch.to_matrix()?.as_slice()[0]).exp();
         let dim = self.config.dim;
         let n_items = content.rows();
         let mut items = Matrix::zeros(n_items, 2 * dim);

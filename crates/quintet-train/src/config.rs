@@ -4,6 +4,19 @@ use serde::{Deserialize, Serialize};
 
 use crate::TrainError;
 
+/// Which items compete when a model is validated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ValidItems {
+    /// Items that somebody used in training or validation. An item that nobody had used by then
+    /// was, for all the data says, not on offer yet: a model that ranks new items must not be
+    /// stopped for showing it.
+    #[default]
+    Used,
+    /// The whole catalogue.
+    All,
+}
+
 /// The `[train]` table of a run file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -14,6 +27,8 @@ pub struct TrainConfig {
     pub patience: usize,
     /// The validation metric that decides, such as `ndcg@10`; larger is better.
     pub metric: String,
+    /// Which items compete in validation.
+    pub valid_items: ValidItems,
     /// Evaluate every so many epochs.
     pub eval_every: usize,
     /// Write a checkpoint every so many epochs; 0 writes none.
@@ -26,6 +41,7 @@ impl Default for TrainConfig {
             epochs: 100,
             patience: 10,
             metric: "ndcg@10".into(),
+            valid_items: ValidItems::Used,
             eval_every: 1,
             checkpoint_every: 10,
         }

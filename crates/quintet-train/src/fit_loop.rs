@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use quintet_core::{Held, Recommender, Valid};
-use quintet_metrics::{EvalConfig, evaluate};
+use quintet_metrics::{EvalConfig, Evaluator, registry};
 use quintet_tensor::{Fit, FitContext, Fitting, Trainer, TrainingData};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{Checkpoint, Progress, RunPlace, Stopper, TrainConfig, TrainError};
+use crate::{Checkpoint, Progress, RunPlace, Stopper, TrainConfig, TrainError, ValidItems};
 
 /// One line of `metrics.jsonl`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -124,6 +124,8 @@ struct Judge<'a> {
     valid: &'a Held<Valid>,
     eval: EvalConfig,
     metric: &'a str,
+    /// Items that compete, `[n_items]`; all of them when `None`.
+    candidates: Option<Vec<bool>>,
 }
 
 impl<'a> Judge<'a> {
@@ -138,11 +140,21 @@ impl<'a> Judge<'a> {
             metrics: vec![name.to_owned()],
             ..EvalConfig::default()
         };
-        Ok(Self { data, valid, eval, metric: &config.metric })
+        let candidates = (config.valid_items == ValidItems::Used).then(|| {
+            let counts = data.train.item_counts();
+            let held = valid.truth().item_counts();
+            counts.iter().zip(&held).map(|(train, valid)| train + valid > 0).collect()
+        });
+        Ok(Self { data, valid, eval, metric: &config.metric, candidates })
     }
 
     fn value(&self, model: &dyn Recommender) -> Result<(BTreeMap<String, f64>, f64), TrainError> {
-        let result = evaluate(model, self.valid, self.data.train, &self.eval)?;
+        let metrics = registry().map_err(quintet_metrics::EvalError::from)?;
+        let mut evaluator = Evaluator::new(&self.eval, &metrics)?;
+        if let Some(candidates) = &self.candidates {
+            evaluator = evaluator.with_candidates(candidates);
+        }
+        let result = evaluator.evaluate(model, self.valid, self.data.train)?;
         let value = result.get(self.metric).unwrap_or(f64::NAN);
         Ok((BTreeMap::from([(self.metric.to_owned(), value)]), value))
     }

@@ -8,7 +8,7 @@ mod place;
 mod progress;
 
 pub use checkpoint::{Checkpoint, CheckpointStore, Stopper};
-pub use config::TrainConfig;
+pub use config::{TrainConfig, ValidItems};
 pub use error::TrainError;
 pub use fit_loop::{EpochRecord, FitReport, Fitted, Stopped, fit_model};
 pub use place::RunPlace;

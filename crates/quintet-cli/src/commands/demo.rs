@@ -181,7 +181,7 @@ test = 0.1
 
 [train]
 epochs = 60
-patience = 6
+patience = 10
 metric = "ndcg@10"
 checkpoint_every = 0
 
@@ -206,7 +206,7 @@ reference = "fused"
     let tower = |label: &str, modalities: &str| {
         format!(
             "\n[[models]]\nmodel = \"two_tower\"\nlabel = \"{label}\"\n\
-             params = {{ candidates = \"all\", content_scale = 3.0, modalities = [{modalities}] }}\n"
+             params = {{ candidates = \"all\", modalities = [{modalities}] }}\n"
         )
     };
     for modality in ["text", "image", "audio", "video"] {

@@ -91,7 +91,7 @@ fn real_models_end_with_the_best_value_of_their_log() {
 #[test]
 fn a_closed_form_model_has_no_epochs() {
     let data = Data::world();
-    for name in ["popularity", "item_knn"] {
+    for name in ["popularity", "itemknn"] {
         let dir = tempfile::tempdir().unwrap();
         let place = quintet_train::RunPlace::new(dir.path(), "x").unwrap();
         let mut heard = Heard::default();
