@@ -50,7 +50,7 @@ pub(crate) struct RunArgs {
     /// The run file (TOML); `examples/movielens.toml` is one to start from.
     #[arg(value_name = "FILE.toml")]
     pub(crate) file: PathBuf,
-    /// The folder that the paths in [ingest] are relative to.
+    /// The folder that the paths in `[ingest]` are relative to.
     #[arg(long, value_name = "DIR", default_value = ".")]
     pub(crate) data_root: PathBuf,
     /// Where the run keeps its stages; `runs/<name>` by default.
@@ -74,7 +74,7 @@ pub(crate) struct RecommendArgs {
     /// The user, by its own id.
     #[arg(long, value_name = "ID")]
     pub(crate) user: String,
-    /// The model, by its label; the reference of [evaluate] by default.
+    /// The model, by its label; the reference of `[evaluate]` by default.
     #[arg(long, value_name = "LABEL")]
     pub(crate) model: Option<String>,
     /// Length of the list.

@@ -50,10 +50,12 @@ fn fail(error: &anyhow::Error) -> ExitCode {
     let mut text = error.to_string();
     for cause in error.chain().skip(1) {
         let cause = cause.to_string();
-        if !text.contains(&cause) {
-            text = format!("{text}: {cause}");
+        // A parser that reports in several lines says in the last one what is wrong.
+        let said = cause.lines().rfind(|l| !l.trim().is_empty()).unwrap_or_default().trim();
+        if !text.contains(said) {
+            text = format!("{text}: {said}");
         }
     }
-    print::error(&text);
+    print::error(&text.replace('\n', " "));
     ExitCode::FAILURE
 }

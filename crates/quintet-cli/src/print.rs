@@ -1,7 +1,7 @@
 //! Everything that goes to the terminal.
 #![allow(clippy::print_stdout, clippy::print_stderr)] // This file is the terminal.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 
 use comfy_table::{CellAlignment, ContentArrangement, Table};
 use quintet::pipeline::{
@@ -9,9 +9,25 @@ use quintet::pipeline::{
 };
 use serde::Serialize;
 
+/// Prints a line on standard output.
+macro_rules! out {
+    ($($arg:tt)*) => { write_out(format_args!($($arg)*)) };
+}
+
+/// A reader that has left, as in `quintet list | head -1`, ends the program without a word.
+fn write_out(text: std::fmt::Arguments<'_>) {
+    let mut stdout = std::io::stdout().lock();
+    if let Err(e) = writeln!(stdout, "{text}") {
+        if e.kind() != std::io::ErrorKind::BrokenPipe {
+            error(&format!("standard output: {e}"));
+        }
+        std::process::exit(1);
+    }
+}
+
 /// One line on standard output.
 pub(crate) fn line(text: &str) {
-    println!("{text}");
+    out!("{text}");
 }
 
 /// One line on standard error.
@@ -26,13 +42,13 @@ pub(crate) fn error(text: &str) {
 
 /// One JSON object.
 pub(crate) fn json(value: &impl Serialize) -> anyhow::Result<()> {
-    println!("{}", serde_json::to_string_pretty(value)?);
+    out!("{}", serde_json::to_string_pretty(value)?);
     Ok(())
 }
 
 /// A heading between stages.
 pub(crate) fn heading(text: &str) {
-    println!("\n{text}");
+    out!("\n{text}");
 }
 
 /// A table whose columns from `numbers_from` on are right-aligned.
@@ -51,7 +67,7 @@ pub(crate) fn table(header: &[&str], rows: Vec<Vec<String>>, numbers_from: usize
             column.set_cell_alignment(CellAlignment::Right);
         }
     }
-    println!("{table}");
+    out!("{table}");
 }
 
 /// `0.1234 [0.1200, 0.1270]`.
@@ -85,10 +101,10 @@ pub(crate) fn encoded(report: &EncodeReport) {
     table(&["modality", "encoder", "dim", "items", "missing", "failed", ""], rows, 2);
     for m in &report.modalities {
         for e in m.errors.iter().take(5) {
-            println!("  {}: {e}", m.modality);
+            out!("  {}: {e}", m.modality);
         }
         if m.errors.len() > 5 {
-            println!("  {}: … and {} more (see encoder.json)", m.modality, m.errors.len() - 5);
+            out!("  {}: … and {} more (see encoder.json)", m.modality, m.errors.len() - 5);
         }
     }
 }
@@ -98,7 +114,7 @@ pub(crate) fn split(prepared: &Prepared) {
     let s = &prepared.split;
     let total = (s.train.nnz() + s.valid.truth().nnz() + s.test.truth().nnz()).max(1) as f64;
     let share = |n: usize| format!("{n} ({:.1} %)", 100.0 * n as f64 / total);
-    println!(
+    out!(
         "train {}, validation {}, test {}; {} users, {} items",
         share(s.train.nnz()),
         share(s.valid.truth().nnz()),
@@ -108,9 +124,11 @@ pub(crate) fn split(prepared: &Prepared) {
     );
     let r = &s.report;
     if r.dropped_users > 0 {
-        println!(
+        out!(
             "left out: {} users who do not occur in training ({} validation and {} test interactions)",
-            r.dropped_users, r.dropped_valid, r.dropped_test
+            r.dropped_users,
+            r.dropped_valid,
+            r.dropped_test
         );
     }
 }
@@ -155,12 +173,13 @@ pub(crate) fn results(result: &RunResult, models: &[TrainedModel]) {
     let new = result.models.iter().find_map(|m| m.new_items.as_ref());
     if let Some(n) = new {
         let chance = n.chance.map_or(String::new(), |c| format!("; a random order gets {c:.4}"));
-        println!(
+        out!(
             "New items: {} items without training interactions, ranked among themselves for {} users{chance}.",
-            n.candidates, n.users
+            n.candidates,
+            n.users
         );
     }
-    println!(
+    out!(
         "Test part, {} users, every unseen item ranked; intervals: bootstrap over users; * excludes zero.",
         result.users
     );
@@ -182,7 +201,7 @@ fn other_metrics(result: &RunResult) -> Vec<String> {
 
 /// One user's list.
 pub(crate) fn recommendations(user: &str, model: &str, list: &[Recommendation]) {
-    println!("For user {user}, by {model}:");
+    out!("For user {user}, by {model}:");
     let rows = list
         .iter()
         .map(|r| {

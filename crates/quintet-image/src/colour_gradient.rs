@@ -86,7 +86,7 @@ impl ColourGradientConfig {
     /// # Errors
     /// [`EncodeError::Config`] that names the parameter.
     pub fn validate(&self) -> Result<(), EncodeError> {
-        if !(16..=1024).contains(&self.side) || self.side % CELLS != 0 {
+        if !(16..=1024).contains(&self.side) || !self.side.is_multiple_of(CELLS) {
             let found = self.side;
             let expected = format!("side is a multiple of {CELLS} from 16 to 1024");
             return Err(refused(format!("{expected}, found {found}")));

@@ -16,6 +16,9 @@ use crate::{
     rank_users, registry,
 };
 
+/// How a per-user metric is computed.
+type PerUserMetric = fn(&RankedUser<'_>) -> f64;
+
 /// Which metrics at which cutoffs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -238,7 +241,7 @@ impl<'a> Evaluator<'a> {
         lists: &[Vec<ItemIdx>],
         evaluation: &mut Evaluation<P>,
     ) -> Result<(), EvalError> {
-        let columns: Vec<(String, fn(&RankedUser<'_>) -> f64, usize)> = self
+        let columns: Vec<(String, PerUserMetric, usize)> = self
             .pairs()
             .filter_map(|(metric, k)| match metric.kind {
                 MetricKind::PerUser(compute) => Some((key(metric, k), compute, k)),

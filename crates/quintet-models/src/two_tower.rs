@@ -107,7 +107,7 @@ struct ItemTower {
 
 /// Adam moves every weight by about `lr` a step. Two single numbers that have to travel far, not
 /// finely, are stored this much smaller than they act.
-const FAST: f32 = 10.0;
+const FAST: f32 = 3.0;
 
 impl ItemTower {
     /// The content half, `[batch, dim]`, of length about 1.
@@ -350,12 +350,12 @@ impl Trainer for TwoTowerTrainer {
         let n_items = content.rows();
         let mut items = Matrix::zeros(n_items, 2 * dim);
         let mut bias = vec![shared; n_items];
-        for item in 0..n_items {
+        for (item, bias) in bias.iter_mut().enumerate() {
             let row = items.row_mut(item);
             row[..dim].copy_from_slice(content.row(item));
             if self.counts[item] > 0 {
                 row[dim..].copy_from_slice(self.ids.values().row(item));
-                bias[item] = self.bias.values().row(item)[0];
+                *bias = self.bias.values().row(item)[0];
             } else {
                 row[..dim].iter_mut().for_each(|v| *v *= stretch);
             }

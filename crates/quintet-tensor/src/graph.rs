@@ -32,18 +32,18 @@ impl Propagation {
             weights: Vec::with_capacity(2 * train.nnz()),
             layers,
         };
-        for u in 0..n_users {
+        for (u, degree) in user_degree.iter().enumerate() {
             for item in train.items(UserIdx::new(u)) {
                 graph.columns.push((n_users + item.index()) as u32);
-                graph.weights.push(1.0 / (user_degree[u] * item_degree[item.index()]).sqrt());
+                graph.weights.push(1.0 / (degree * item_degree[item.index()]).sqrt());
             }
             graph.indptr.push(graph.columns.len());
         }
-        for i in 0..train.n_items() {
+        for (i, degree) in item_degree.iter().enumerate() {
             for user in by_item.items(UserIdx::new(i)) {
                 let ItemIdx(u) = *user;
                 graph.columns.push(u);
-                graph.weights.push(1.0 / (user_degree[u as usize] * item_degree[i]).sqrt());
+                graph.weights.push(1.0 / (user_degree[u as usize] * degree).sqrt());
             }
             graph.indptr.push(graph.columns.len());
         }

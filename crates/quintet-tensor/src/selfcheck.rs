@@ -45,8 +45,7 @@ pub fn self_check(device: &Device) -> Result<SelfCheck, String> {
         }
         for (i, (e, f)) in expected.iter().zip(found).enumerate() {
             let difference = (e - f).abs() / e.abs().max(1.0);
-            // NaN fails this comparison, as it should.
-            if !(difference <= TOLERANCE) {
+            if difference.is_nan() || difference > TOLERANCE {
                 return Err(format!("{step}, number {i}: expected {e}, found {f}"));
             }
             largest = largest.max(difference);

@@ -14,7 +14,8 @@ const RERUN: f32 = 1e-3;
 /// The first place where two slices differ by more than `tolerance · (1 + |expected|)`. NaN
 /// differs from everything.
 fn first_apart(expected: &[f32], found: &[f32], tolerance: f32) -> Option<usize> {
-    let apart = |(e, f): (&f32, &f32)| !((e - f).abs() <= tolerance * (1.0 + e.abs()));
+    let close = |e: f32, f: f32| (e - f).abs() <= tolerance * (1.0 + e.abs());
+    let apart = |(e, f): (&f32, &f32)| !close(*e, *f);
     expected.iter().zip(found).position(apart)
 }
 

@@ -338,7 +338,7 @@ fn pattern(width: u32, height: u32, kind: u32) -> RgbImage {
         let on = match kind % 4 {
             0 => x / 4 % 2 == 0,
             1 => (x / 6 + y / 6) % 2 == 0,
-            2 => y / (3 + kind) % 2 == 0,
+            2 => (y / (3 + kind)).is_multiple_of(2),
             _ => (x * x + y * y) / 200 % 2 == 0,
         };
         if on { light } else { dark }

@@ -26,7 +26,8 @@ impl Tokenizer {
     pub fn words(&self, text: &str) -> Vec<String> {
         text.to_lowercase()
             .split(|c: char| !c.is_alphanumeric())
-            .filter(|w| !w.is_empty() && !(self.stop_words && is_stop_word(w)))
+            .filter(|w| !w.is_empty())
+            .filter(|w| !self.stop_words || !is_stop_word(w))
             .map(str::to_owned)
             .collect()
     }

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use quintet_core::ModelState;
 use quintet_data::{read_state, write_state};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::{EpochRecord, TrainError};
 
@@ -22,12 +22,18 @@ const KEEP: usize = 2;
 /// The early-stopping state.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Stopper {
-    /// Best validation value so far.
+    /// Best validation value so far; minus infinity before the first evaluation.
+    #[serde(deserialize_with = "best_so_far")]
     pub best: f64,
     /// Its epoch; 0 before the first evaluation.
     pub best_epoch: usize,
     /// Evaluations since then.
     pub waited: usize,
+}
+
+/// JSON has no infinity: the value before the first evaluation is written as `null`.
+fn best_so_far<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
+    Ok(Option::deserialize(from)?.unwrap_or(f64::NEG_INFINITY))
 }
 
 /// Everything needed to go on after `epoch`.
@@ -51,6 +57,19 @@ struct Manifest {
     identity: String,
     epoch: usize,
     files: BTreeMap<String, FileRecord>,
+    /// blake3 of everything above, so that a damaged epoch or identity is not believed.
+    seal: String,
+}
+
+impl Manifest {
+    fn compute_seal(&self) -> String {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(format!("{}\n{}\n{:?}", self.format, self.epoch, self.identity).as_bytes());
+        for (name, file) in &self.files {
+            hasher.update(format!("\n{name:?} {} {}", file.bytes, file.blake3).as_bytes());
+        }
+        hasher.finalize().to_hex().to_string()
+    }
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -154,7 +173,10 @@ impl CheckpointStore {
             let blake3 = blake3::hash(&bytes).to_hex().to_string();
             files.insert(name.to_owned(), FileRecord { bytes: bytes.len() as u64, blake3 });
         }
-        Ok(Manifest { format: FORMAT, identity: self.identity.clone(), epoch, files })
+        let identity = self.identity.clone();
+        let mut manifest = Manifest { format: FORMAT, identity, epoch, files, seal: String::new() };
+        manifest.seal = manifest.compute_seal();
+        Ok(manifest)
     }
 
     /// One checkpoint; the inner error says why it does not count.
@@ -193,6 +215,9 @@ fn read_manifest(dir: &Path) -> Result<Manifest, String> {
         serde_json::from_slice(&bytes).map_err(|e| format!("{}: {e}", path.display()))?;
     if manifest.format != FORMAT {
         return Err(format!("{}: format {}, expected {FORMAT}", path.display(), manifest.format));
+    }
+    if manifest.seal != manifest.compute_seal() {
+        return Err(format!("{}: its content has changed (hash differs)", path.display()));
     }
     Ok(manifest)
 }

@@ -47,7 +47,7 @@ pub enum TrainError {
         /// What is wrong with each.
         reasons: String,
     },
-    /// A log line could not be encoded.
-    #[error("a record could not be written as JSON: {0}")]
+    /// A record could not be written or read as JSON.
+    #[error("a record is no valid JSON: {0}")]
     Json(#[from] serde_json::Error),
 }

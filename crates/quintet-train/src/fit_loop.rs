@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use quintet_core::{Held, Recommender, Valid};
-use quintet_metrics::{EvalConfig, Evaluator, registry};
+use quintet_metrics::{EvalConfig, EvalError, Evaluator, registry};
 use quintet_tensor::{Fit, FitContext, Fitting, Trainer, TrainingData};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -135,11 +135,9 @@ impl<'a> Judge<'a> {
         valid: &'a Held<Valid>,
     ) -> Result<Self, TrainError> {
         let (name, k) = config.cutoff()?;
-        let eval = EvalConfig {
-            cutoffs: vec![k],
-            metrics: vec![name.to_owned()],
-            ..EvalConfig::default()
-        };
+        let eval = EvalConfig { cutoffs: vec![k], metrics: vec![name.to_owned()] };
+        // A typo in the metric's name is found here, not after the first epochs.
+        Evaluator::new(&eval, &registry().map_err(EvalError::from)?)?;
         let candidates = (config.valid_items == ValidItems::Used).then(|| {
             let counts = data.train.item_counts();
             let held = valid.truth().item_counts();
@@ -149,7 +147,7 @@ impl<'a> Judge<'a> {
     }
 
     fn value(&self, model: &dyn Recommender) -> Result<(BTreeMap<String, f64>, f64), TrainError> {
-        let metrics = registry().map_err(quintet_metrics::EvalError::from)?;
+        let metrics = registry().map_err(EvalError::from)?;
         let mut evaluator = Evaluator::new(&self.eval, &metrics)?;
         if let Some(candidates) = &self.candidates {
             evaluator = evaluator.with_candidates(candidates);
@@ -243,7 +241,7 @@ impl Run<'_> {
             valid_seconds: 0.0,
             valid: BTreeMap::new(),
         };
-        if at.epoch % self.config.eval_every == 0 || at.epoch == self.config.epochs {
+        if at.epoch.is_multiple_of(self.config.eval_every) || at.epoch == self.config.epochs {
             let begun = Instant::now();
             let (values, value) = self.judge.value(self.trainer.model()?.as_ref())?;
             record.valid = values;
@@ -264,7 +262,8 @@ impl Run<'_> {
         let Some(place) = self.place else { return Ok(()) };
         place.write_log(&at.log)?;
         let every = self.config.checkpoint_every;
-        let due = every > 0 && (at.epoch % every == 0 || last || at.epoch == self.config.epochs);
+        let due =
+            every > 0 && (at.epoch.is_multiple_of(every) || last || at.epoch == self.config.epochs);
         if due {
             at.trainer = self.trainer.save()?;
             place.checkpoints().save(at)?;

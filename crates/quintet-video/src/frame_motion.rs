@@ -142,7 +142,7 @@ where
             .map(|clip| {
                 let end = start + clip.frames.len();
                 // Each clip by itself, so that its numbers cannot depend on its batch mates.
-                let own = features.clone().slice([start..end]); // [own, d]
+                let own = features.clone().narrow(0, start, end - start); // [own, d]
                 start = end;
                 pool(own, clip, device)
             })
@@ -159,7 +159,7 @@ fn pool<P>(own: Tensor<2>, clip: &PreparedClip<P>, device: &Device) -> Tensor<2>
     let mean = (own.clone() * weights.clone()).sum_dim(0); // [1, d]
     let off = own.clone() - mean.clone();
     let spread = (off.clone() * off * weights).sum_dim(0).sqrt();
-    let way = own.clone().slice([n - 1..n]) - own.slice([0..1]);
+    let way = own.clone().narrow(0, n - 1, 1) - own.narrow(0, 0, 1);
     let motion = Tensor::from_data(TensorData::new(clip.motion.clone(), [1, MOTION]), device);
     // A single frame has no spread, not even that of rounding.
     let spread = if n == 1 { spread.zeros_like() } else { spread };

@@ -59,7 +59,7 @@ pub(crate) fn motion(greys: &[Grey], slots: &[usize], frames: usize, seconds: f6
     } else {
         out.extend([0.0, 0.0]);
     }
-    let brightness: Vec<f64> = greys.iter().map(|g| average(g)).collect();
+    let brightness: Vec<f64> = greys.iter().map(average).collect();
     let series: Vec<f64> = slots.iter().map(|&s| brightness[s]).collect();
     out.extend((1..=FREQUENCIES).map(|k| magnitude(&series, k)));
     out.push((frames as f64).ln_1p() / 4_097f64.ln());

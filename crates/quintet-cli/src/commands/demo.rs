@@ -18,6 +18,8 @@ use crate::world::{RECIPE, World, WorldConfig};
 
 /// The label of the model that reads everything.
 const FUSED: &str = "fused";
+/// The first line of the run file, by which a later demo knows its own folder.
+const MARK: &str = "# The run file of `quintet demo`, written by it.";
 /// The label of the ranking by true utility.
 const CEILING: &str = "ceiling";
 
@@ -58,9 +60,9 @@ fn one(args: &DemoArgs, seed: u64, out: &Path, talk: bool) -> anyhow::Result<Out
             print::line(text);
         }
     };
-    let places = Places::fresh(out)?;
     let world_config = args.world.config(seed);
     let world = World::generate(&world_config)?;
+    let places = Places::fresh(out, seed)?;
     let files = world.write(&places.world)?;
     let media: Vec<String> =
         files.media.iter().map(|m| format!("{} {}", m.files, m.modality)).collect();
@@ -73,7 +75,6 @@ fn one(args: &DemoArgs, seed: u64, out: &Path, talk: bool) -> anyhow::Result<Out
         world.clicks.len(),
         media.join(", "),
     ));
-    fs_err::write(&places.config, run_file(seed))?;
     let config = RunConfig::read(&places.config)?;
     let workspace = Workspace::new(&places.run);
     let registries = Registries::new()?;
@@ -133,23 +134,27 @@ struct Places {
 }
 
 impl Places {
-    /// The places under `out`, without what an earlier demo left there.
-    fn fresh(out: &Path) -> anyhow::Result<Self> {
+    /// The places under `out` with the run file, without what an earlier demo left there.
+    fn fresh(out: &Path, seed: u64) -> anyhow::Result<Self> {
         let places =
             Self { world: out.join("world"), run: out.join("run"), config: out.join("demo.toml") };
-        for (dir, mark) in [(&places.world, "world.json"), (&places.run, "config.toml")] {
-            if !dir.exists() {
-                continue;
-            }
-            // Only what a demo wrote is removed, never a folder of somebody's own.
+        // Only what a demo wrote is removed, never a folder of somebody's own: a demo writes its
+        // run file first, and its first line says so.
+        let ours = fs_err::read_to_string(&places.config).is_ok_and(|t| t.starts_with(MARK));
+        for path in [&places.world, &places.run, &places.config] {
             anyhow::ensure!(
-                dir.join(mark).is_file(),
+                ours || !path.exists(),
                 "{} is there and was not written by `quintet demo`; choose another --out",
-                dir.display()
+                path.display()
             );
-            fs_err::remove_dir_all(dir)?;
+        }
+        for dir in [&places.world, &places.run] {
+            if dir.exists() {
+                fs_err::remove_dir_all(dir)?;
+            }
         }
         fs_err::create_dir_all(out)?;
+        fs_err::write(&places.config, run_file(seed))?;
         Ok(places)
     }
 }
@@ -158,7 +163,7 @@ impl Places {
 /// the same parameters; only the list of modalities differs.
 fn run_file(seed: u64) -> String {
     let mut text = format!(
-        r#"# The run file of `quintet demo`, written by it.
+        r#"{MARK}
 name = "demo"
 seed = {seed}
 

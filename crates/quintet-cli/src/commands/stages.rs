@@ -29,11 +29,13 @@ impl Job {
         if let Some(seed) = args.seed {
             config.seed = seed;
         }
+        let registries = Registries::new()?;
+        config.check_names(&registries)?;
         let out = args.out.clone().unwrap_or_else(|| PathBuf::from("runs").join(&config.name));
         Ok(Self {
             config,
             workspace: Workspace::new(out),
-            registries: Registries::new()?,
+            registries,
             data_root: args.data_root.clone(),
         })
     }

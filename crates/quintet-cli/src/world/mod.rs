@@ -63,9 +63,9 @@ pub(crate) struct WorldConfig {
 impl Default for WorldConfig {
     fn default() -> Self {
         Self {
-            users: 500,
-            items: 600,
-            themes: 16,
+            users: 600,
+            items: 720,
+            themes: 20,
             clicks_per_user: 18,
             seed: 1,
             noise: 0.4,
@@ -73,7 +73,7 @@ impl Default for WorldConfig {
             taste: 8.0,
             popularity: 0.3,
             missing: 0.15,
-            cold: 0.15,
+            cold: 0.2,
         }
     }
 }

@@ -146,6 +146,9 @@ fn models_of_other_data_are_not_measured() {
         let error = tiny.verb(verb, &more).error();
         names(&error, &["out/models/", "quintet train"]);
     }
+    // Nor does its training go on from the other's checkpoint.
+    names(&tiny.verb("train", &[]).error(), &["out/models/bpr/checkpoints", "another run"]);
+    fs_err::remove_dir_all(tiny.path("out/models")).unwrap();
     tiny.verb("train", &[]).ok();
     tiny.verb("evaluate", &[]).ok();
 }
@@ -162,7 +165,7 @@ fn a_damaged_file_of_an_earlier_stage_is_named() {
     let files = [
         "out/models/bpr/model.safetensors",
         "out/models/bpr/model.json",
-        "out/dataset/events.parquet",
+        "out/dataset/interactions.parquet",
         "out/dataset/dataset.toml",
     ];
     for name in files {

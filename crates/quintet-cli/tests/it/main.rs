@@ -1,5 +1,9 @@
 //! The program from outside: what it prints, how it ends, what it leaves on the disk.
 
+// Helpers of tests fail by panicking, like the tests themselves.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::type_complexity)]
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
 mod bad_input;
 mod bad_media;
 mod bad_run_file;

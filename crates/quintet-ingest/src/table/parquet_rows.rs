@@ -146,10 +146,10 @@ fn write_cell(column: &dyn Array, i: usize, unit: TimeUnit, out: &mut String) {
             let _ = write!(out, "{}", in_unit(time(column, i, stamp), stamp, unit));
         }
         D::Dictionary(..) => {
-            if let Some(dictionary) = column.as_any_dictionary_opt() {
-                if let Some(key) = key(dictionary.keys(), i) {
-                    write_cell(dictionary.values(), key, unit, out);
-                }
+            if let Some(dictionary) = column.as_any_dictionary_opt()
+                && let Some(key) = key(dictionary.keys(), i)
+            {
+                write_cell(dictionary.values(), key, unit, out);
             }
         }
         D::List(_) => {

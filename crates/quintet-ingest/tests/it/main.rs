@@ -1,5 +1,9 @@
 //! Integration tests: whole ingests of small folders with planted faults, and of real data.
 
+// Helpers of tests fail by panicking, like the tests themselves.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
 mod faults;
 mod formats;
 mod media;

@@ -1,5 +1,9 @@
 //! The integration tests, one binary.
 
+// Helpers of tests fail by panicking, like the tests themselves.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
 mod common;
 mod contract;
 mod evaluator;

@@ -149,8 +149,8 @@ proptest! {
             truth: rename(&world.truth),
         };
         for user in 0..USERS {
-            for item in 0..ITEMS {
-                renamed.scores[user * ITEMS + order[item] as usize] =
+            for (item, place) in order.iter().enumerate().take(ITEMS) {
+                renamed.scores[user * ITEMS + *place as usize] =
                     world.scores[user * ITEMS + item];
             }
         }

@@ -38,7 +38,8 @@ fn a_setting_out_of_range_is_named() {
 
 #[test]
 fn an_unknown_metric_costs_no_epoch() {
-    let error = refused(&TrainConfig { metric: "ndgc@10".into(), ..TrainConfig::default() });
+    let metric = "ndgc@10".into();
+    let error = refused(&TrainConfig { metric, eval_every: 5, ..TrainConfig::default() });
     let text = error.to_string();
     assert!(text.contains("ndgc") && text.contains("ndcg"), "{text}");
 }

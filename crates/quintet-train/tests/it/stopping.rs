@@ -1,7 +1,7 @@
 //! When training ends, and which weights are kept.
 
 use quintet_tensor::FitError;
-use quintet_train::{Stopped, TrainConfig, TrainError};
+use quintet_train::{Stopped, TrainConfig, TrainError, ValidItems};
 
 use crate::support::{Data, Heard, Script, epoch_of, fails, fit, fit_heard, model, settings};
 
@@ -53,6 +53,23 @@ fn patience_counts_evaluations_and_the_last_epoch_is_evaluated() {
     // Longer apart than the whole training: the last epoch decides alone.
     let fitted = scripted(&[4, 4, 1], &at_one(3, 1, 100));
     assert_eq!((fitted.report.best_epoch, fitted.report.best_valid), (3, 0.25));
+}
+
+#[test]
+fn an_item_that_nobody_has_used_competes_only_when_asked() {
+    let hits = [1, 3, 2];
+    let used = scripted(&hits, &at_one(3, 5, 1));
+    assert_eq!((used.report.best_epoch, used.report.best_valid), (2, 0.75));
+    // The unused item is first for everyone, so nobody's first item is right.
+    let all = TrainConfig { valid_items: ValidItems::All, ..at_one(3, 5, 1) };
+    let all = scripted(&hits, &all);
+    assert_eq!((all.report.best_epoch, all.report.best_valid), (1, 0.0));
+    // In second place the three users have it again: 1/log2(3) each.
+    let two =
+        TrainConfig { metric: "ndcg@2".into(), valid_items: ValidItems::All, ..at_one(3, 5, 1) };
+    let two = scripted(&hits, &two).report;
+    assert_eq!(two.best_epoch, 2);
+    assert!((two.best_valid - 0.75 / 3.0_f64.log2()).abs() < 1e-12, "{}", two.best_valid);
 }
 
 #[test]

@@ -40,14 +40,19 @@ impl Data {
         Self { train: world.train, features: world.features, valid: Held::new(truth) }
     }
 
-    /// Four users who had item 0 and will have item 1; nobody has item 2.
+    /// Four users who had item 0 and will have item 1; a fifth has item 2, nobody item 3.
     pub(crate) fn scripted() -> Self {
-        let pairs = |item: usize| {
-            let triplet =
-                |user| Triplet { user: UserIdx::new(user), item: ItemIdx::new(item), value: 1.0 };
-            Interactions::from_triplets(4, 3, (0..4).map(triplet)).unwrap()
+        let pairs = |pairs: &[(usize, usize)]| {
+            let triplets = pairs.iter().map(|&(user, item)| Triplet {
+                user: UserIdx::new(user),
+                item: ItemIdx::new(item),
+                value: 1.0,
+            });
+            Interactions::from_triplets(5, 4, triplets).unwrap()
         };
-        Self { train: pairs(0), features: FeatureSet::new(3), valid: Held::new(pairs(1)) }
+        let train = pairs(&[(0, 0), (1, 0), (2, 0), (3, 0), (4, 2)]);
+        let valid = Held::new(pairs(&[(0, 1), (1, 1), (2, 1), (3, 1)]));
+        Self { train, features: FeatureSet::new(4), valid }
     }
 
     pub(crate) fn training(&self) -> TrainingData<'_> {
@@ -133,8 +138,8 @@ impl Progress for Heard {
     }
 }
 
-/// A model that, after epoch `e`, ranks right for `hits[e - 1]` of the four users of
-/// [`Data::scripted`]: its NDCG@1 is a quarter of that.
+/// A model that, after epoch `e`, ranks right among the used items for `hits[e - 1]` of the four
+/// users of [`Data::scripted`]: its NDCG@1 is a quarter of that. The unused item is always first.
 #[derive(Clone)]
 pub(crate) struct Script {
     pub(crate) hits: Vec<usize>,
@@ -198,11 +203,11 @@ impl Recommender for Scripted {
     }
 
     fn n_users(&self) -> usize {
-        4
+        5
     }
 
     fn n_items(&self) -> usize {
-        3
+        4
     }
 
     fn capability(&self) -> Capability {
@@ -210,10 +215,10 @@ impl Recommender for Scripted {
     }
 
     fn score(&self, users: &[UserIdx], out: &mut Matrix) -> Result<(), ScoreError> {
-        out.reset(users.len(), 3);
+        out.reset(users.len(), 4);
         for (row, user) in users.iter().enumerate() {
             let right = if user.index() < self.hits { 1.0 } else { -1.0 };
-            out.row_mut(row).copy_from_slice(&[0.0, right, 0.0]);
+            out.row_mut(row).copy_from_slice(&[0.0, right, 0.0, 9.0]);
         }
         Ok(())
     }

@@ -5,12 +5,14 @@ use std::path::Path;
 use quintet_core::Modality;
 use quintet_data::{ShapeConfig, SplitConfig};
 use quintet_ingest::IngestConfig;
-use quintet_metrics::EvalConfig;
+use quintet_metrics::{BootstrapConfig, EvalConfig, EvalError, Evaluator};
+use quintet_tensor::EncoderEntry;
 use quintet_train::TrainConfig;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::PipelineError;
+use crate::Registries;
 
 /// A run file: TOML, every unknown key refused, every default written back beside the run.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -60,6 +62,24 @@ pub struct EncodeSpec {
     /// Its parameters.
     #[serde(default = "empty", skip_serializing_if = "is_empty")]
     pub params: Value,
+}
+
+impl EncodeSpec {
+    /// The encoder's entry.
+    ///
+    /// # Errors
+    /// The name is unknown, or the encoder reads another modality.
+    pub fn entry<'a>(&self, known: &'a Registries) -> Result<&'a EncoderEntry, PipelineError> {
+        let entry = known.encoders.get(&self.encoder)?;
+        if entry.modality != self.modality {
+            return Err(PipelineError::WrongModality {
+                encoder: self.encoder.clone(),
+                reads: entry.modality.to_string(),
+                asked: self.modality.to_string(),
+            });
+        }
+        Ok(entry)
+    }
 }
 
 /// One `[[models]]` table.
@@ -124,11 +144,7 @@ impl Default for EvaluateSpec {
 impl EvaluateSpec {
     /// What the evaluator takes.
     pub fn eval_config(&self) -> EvalConfig {
-        EvalConfig {
-            cutoffs: self.cutoffs.clone(),
-            metrics: self.metrics.clone(),
-            ..EvalConfig::default()
-        }
+        EvalConfig { cutoffs: self.cutoffs.clone(), metrics: self.metrics.clone() }
     }
 }
 
@@ -159,11 +175,14 @@ impl RunConfig {
     pub fn read(path: &Path) -> Result<Self, PipelineError> {
         let text = fs_err::read_to_string(path)?;
         let config: Self = toml::from_str(&text).map_err(|e| {
-            let line = e.span().map(|s| text[..s.start.min(text.len())].matches('\n').count() + 1);
+            let start = e.span().map_or(0, |s| s.start.min(text.len()));
+            let line = text[..start].matches('\n').count() + 1;
+            // serde's message does not always name the key; its line does.
+            let shown = text.lines().nth(line - 1).unwrap_or_default().trim();
             PipelineError::Config {
                 path: path.display().to_string(),
-                line: line.unwrap_or(1),
-                reason: e.message().to_owned(),
+                line,
+                reason: format!("{} (in `{shown}`)", e.message().replace('\n', " ")),
             }
         })?;
         config.check(path)?;
@@ -202,6 +221,37 @@ impl RunConfig {
             if let Some(label) = label {
                 self.find(label, key)?;
             }
+        }
+        Ok(())
+    }
+
+    /// Checks every name, parameter and range that needs no data, so that a typo costs no work.
+    ///
+    /// # Errors
+    /// An encoder, a model, a metric or a parameter is unknown or out of range.
+    pub fn check_names(&self, known: &Registries) -> Result<(), PipelineError> {
+        self.ingest.validate()?;
+        self.split.validate()?;
+        self.train.validate()?;
+        for spec in &self.encode {
+            (spec.entry(known)?.build)(&spec.params)?;
+        }
+        for spec in &self.models {
+            (known.models.get(&spec.model)?.build)(&spec.params)?;
+        }
+        known.metrics.get(self.train.cutoff()?.0)?;
+        let evaluate = &self.evaluate;
+        Evaluator::new(&evaluate.eval_config(), &known.metrics)?;
+        BootstrapConfig { resamples: evaluate.resamples, ..BootstrapConfig::default() }
+            .validate()?;
+        let keys: Vec<String> = evaluate
+            .metrics
+            .iter()
+            .flat_map(|m| evaluate.cutoffs.iter().map(move |k| format!("{m}@{k}")))
+            .collect();
+        if !keys.contains(&evaluate.primary) {
+            let (key, known) = (evaluate.primary.clone(), keys.join(", "));
+            return Err(EvalError::UnknownKey { key, known }.into());
         }
         Ok(())
     }

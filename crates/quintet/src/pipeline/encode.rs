@@ -120,15 +120,7 @@ impl<'a> Job<'a> {
         dataset: &'a Dataset,
         registries: &Registries,
     ) -> Result<Self, PipelineError> {
-        let entry = registries.encoders.get(&spec.encoder)?;
-        if entry.modality != spec.modality {
-            return Err(PipelineError::WrongModality {
-                encoder: spec.encoder.clone(),
-                reads: entry.modality.to_string(),
-                asked: spec.modality.to_string(),
-            });
-        }
-        let encoder = (entry.build)(&spec.params)?;
+        let encoder = (spec.entry(registries)?.build)(&spec.params)?;
         let (media, broken, content) = gather(dataset, spec.modality);
         // The same media, parameters, seed and version give the same vectors.
         let info = serde_json::json!({

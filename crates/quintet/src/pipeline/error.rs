@@ -50,6 +50,14 @@ pub enum PipelineError {
         /// The verb that makes it.
         verb: &'static str,
     },
+    /// A fitted model was fitted on something else.
+    #[error(
+        "{path} was fitted with other settings, other data or another seed; run `quintet train` again"
+    )]
+    OtherRun {
+        /// The model.
+        path: String,
+    },
     /// An encoder was named for another modality than its own.
     #[error("[[encode]] encoder {encoder:?} reads {reads}, not {asked}")]
     WrongModality {

@@ -3,12 +3,15 @@
 use std::time::Instant;
 
 use quintet_core::{Recommender, SeedStream};
-use quintet_data::{read_state, write_atomic, write_state};
-use quintet_tensor::{Device, FitContext};
+use quintet_data::{DataError, read_state, write_atomic, write_state};
+use quintet_tensor::{Device, Fit, FitContext};
 use quintet_train::{FitReport, Progress, RunPlace, fit_model};
 
 use super::{ModelSpec, PipelineError, Prepared, RunConfig, Workspace};
 use crate::Registries;
+
+/// The entry of a saved model's metadata that says what it was fitted on.
+const RUN: &str = "run";
 
 /// A fitted model with its label.
 pub struct TrainedModel {
@@ -74,15 +77,9 @@ fn train_one(
     progress: &mut dyn Progress,
 ) -> Result<TrainedModel, PipelineError> {
     let fit = (registries.models.get(&spec.model)?.build)(&spec.params)?;
+    let identity = identity(config, spec, fit.as_ref(), prepared)?;
     let place = match workspace {
-        Some(w) => {
-            let settings = serde_json::to_string(&(fit.config(), &config.train))?;
-            let features = features_hash(prepared);
-            let seed = config.seed.to_string();
-            let parts =
-                [spec.model.as_str(), &settings, &prepared.data_hash, &features, seed.as_str()];
-            Some(RunPlace::new(&w.model(spec.label()), &RunPlace::identity(&parts))?)
-        }
+        Some(w) => Some(RunPlace::new(&w.model(spec.label()), &identity)?),
         None => None,
     };
     let begun = Instant::now();
@@ -92,7 +89,9 @@ fn train_one(
         fit_model(fit.as_ref(), data, valid, context, &config.train, place.as_ref(), progress)?;
     if let Some(w) = workspace {
         let dir = w.model(spec.label());
-        write_state(&dir.join("model.safetensors"), &fitted.model.state())?;
+        let mut state = fitted.model.state();
+        state.meta.insert(RUN.to_owned(), identity);
+        write_state(&dir.join("model.safetensors"), &state)?;
         let report = serde_json::to_vec_pretty(&fitted.report)?;
         write_atomic(&dir.join("model.json"), &report)?;
     }
@@ -102,6 +101,19 @@ fn train_one(
         report: Some(fitted.report),
         seconds: begun.elapsed().as_secs_f64(),
     })
+}
+
+/// Hash of everything that a fitted model depends on.
+fn identity(
+    config: &RunConfig,
+    spec: &ModelSpec,
+    fit: &dyn Fit,
+    prepared: &Prepared,
+) -> Result<String, PipelineError> {
+    let settings = serde_json::to_string(&(fit.config(), &config.train))?;
+    let (features, seed) = (features_hash(prepared), config.seed.to_string());
+    let parts = [spec.model.as_str(), &settings, &prepared.data_hash, &features, seed.as_str()];
+    Ok(RunPlace::identity(&parts))
 }
 
 /// Hash of the features that models read: a checkpoint over other features is another run.
@@ -123,7 +135,8 @@ fn features_hash(prepared: &Prepared) -> String {
 /// Loads the models that [`train_stage`] saved.
 ///
 /// # Errors
-/// A model is not there or does not fit the dataset.
+/// A model is not there, or was fitted on other data, with other settings or another seed: its
+/// results would not be those of this run, and its training may have seen the test part.
 pub fn load_models(
     config: &RunConfig,
     prepared: &Prepared,
@@ -137,7 +150,12 @@ pub fn load_models(
             return Err(PipelineError::NotRun { path: path.display().to_string(), verb: "train" });
         }
         let state = read_state(&path)?;
-        let model = (registries.models.get(&spec.model)?.load)(&state)?;
+        let entry = registries.models.get(&spec.model)?;
+        let fit = (entry.build)(&spec.params)?;
+        if state.meta.get(RUN) != Some(&identity(config, spec, fit.as_ref(), prepared)?) {
+            return Err(PipelineError::OtherRun { path: path.display().to_string() });
+        }
+        let model = (entry.load)(&state)?;
         for (what, expected, found) in [
             ("users", prepared.dataset.users.len(), model.n_users()),
             ("items", prepared.dataset.items.len(), model.n_items()),
@@ -151,11 +169,13 @@ pub fn load_models(
                 .into());
             }
         }
-        let report = fs_err::read(workspace.model(spec.label()).join("model.json"))?;
+        let path = path.with_file_name("model.json");
+        let report = serde_json::from_slice(&fs_err::read(&path)?)
+            .map_err(|source| DataError::Json { path, row: None, source })?;
         models.push(TrainedModel {
             label: spec.label().to_owned(),
             model,
-            report: Some(serde_json::from_slice(&report)?),
+            report: Some(report),
             seconds: 0.0,
         });
     }
