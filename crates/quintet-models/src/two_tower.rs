@@ -80,7 +80,7 @@ impl Default for TwoTowerConfig {
             id_dropout: 0.3,
             lr: 3e-3,
             batch_size: 1024,
-            l2: 1e-1,
+            l2: 1e-2,
             fusion_decay: 4.0,
         }
     }
