@@ -46,6 +46,9 @@ pub(crate) fn json(value: &impl Serialize) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Width of tables that do not go to a terminal.
+const WIDTH: u16 = 128;
+
 /// A heading between stages.
 pub(crate) fn heading(text: &str) {
     out!("\n{text}");
@@ -55,8 +58,9 @@ pub(crate) fn heading(text: &str) {
 pub(crate) fn table(header: &[&str], rows: Vec<Vec<String>>, numbers_from: usize) {
     let mut table = Table::new();
     table.load_style(comfy_table::presets::UTF8_HORIZONTAL_ONLY);
-    if std::io::stdout().is_terminal() {
-        table.set_content_arrangement(ContentArrangement::Dynamic);
+    table.set_content_arrangement(ContentArrangement::Dynamic);
+    if !std::io::stdout().is_terminal() {
+        table.set_width(WIDTH);
     }
     table.set_header(header.to_vec());
     for row in rows {

@@ -137,7 +137,8 @@ pub trait Recommender: Send + Sync {
         Ok(top_k(&scores, k, |i| i == item))
     }
 
-    /// Up to `k` reasons why `item` is good for a user with this `history`, strongest first.
+    /// Why `item` is good for a user with this `history`: what each part of the model adds to the
+    /// score, where it has parts, then up to `k` items of the history, strongest first.
     ///
     /// The default names the items of the history whose factors are nearest to the item's.
     ///

@@ -186,7 +186,7 @@ impl CheckpointStore {
             Err(reason) => return Ok(Err(reason)),
         };
         if manifest.identity != self.identity {
-            return Err(TrainError::OtherRun { path: dir.display().to_string() });
+            return Err(TrainError::OtherRun { path: self.dir.display().to_string() });
         }
         for (name, record) in &manifest.files {
             if let Err(reason) = check_file(&dir.join(name), record) {

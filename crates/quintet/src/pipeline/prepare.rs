@@ -19,6 +19,8 @@ pub struct Prepared {
     pub shape_report: ShapeReport,
     /// Hash of the dataset and of everything that decided the split.
     pub data_hash: String,
+    /// Hash of the features that models read.
+    pub features_hash: String,
 }
 
 /// What `data.json` holds.
@@ -68,6 +70,7 @@ pub fn prepare(
         blake3::hash(format!("{}{decisions}", dataset.content_hash()).as_bytes()).to_hex();
     Ok(Prepared {
         data_hash: data_hash.to_string(),
+        features_hash: features_hash(&features),
         shape_report: shaped.report,
         dataset,
         features,
@@ -97,4 +100,20 @@ impl Prepared {
                 .collect(),
         }
     }
+}
+
+/// Hash of the features that models read: a checkpoint over other features is another run.
+fn features_hash(features: &FeatureSet) -> String {
+    let mut hasher = blake3::Hasher::new();
+    for f in features.iter() {
+        hasher.update(f.modality.as_str().as_bytes());
+        hasher.update(&(f.dim() as u64).to_le_bytes());
+        for v in f.matrix.as_slice() {
+            hasher.update(&v.to_le_bytes());
+        }
+        f.present.iter().for_each(|&p| {
+            hasher.update(&[u8::from(p)]);
+        });
+    }
+    hasher.finalize().to_hex().to_string()
 }

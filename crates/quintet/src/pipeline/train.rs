@@ -111,25 +111,9 @@ fn identity(
     prepared: &Prepared,
 ) -> Result<String, PipelineError> {
     let settings = serde_json::to_string(&(fit.config(), &config.train))?;
-    let (features, seed) = (features_hash(prepared), config.seed.to_string());
+    let (features, seed) = (prepared.features_hash.clone(), config.seed.to_string());
     let parts = [spec.model.as_str(), &settings, &prepared.data_hash, &features, seed.as_str()];
     Ok(RunPlace::identity(&parts))
-}
-
-/// Hash of the features that models read: a checkpoint over other features is another run.
-fn features_hash(prepared: &Prepared) -> String {
-    let mut hasher = blake3::Hasher::new();
-    for f in prepared.features.iter() {
-        hasher.update(f.modality.as_str().as_bytes());
-        hasher.update(&(f.dim() as u64).to_le_bytes());
-        for v in f.matrix.as_slice() {
-            hasher.update(&v.to_le_bytes());
-        }
-        f.present.iter().for_each(|&p| {
-            hasher.update(&[u8::from(p)]);
-        });
-    }
-    hasher.finalize().to_hex().to_string()
 }
 
 /// Loads the models that [`train_stage`] saved.
