@@ -3,7 +3,7 @@
 
 use std::io::{IsTerminal, Write};
 
-use comfy_table::{CellAlignment, ContentArrangement, Table};
+use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table, TableStyle};
 use quintet::pipeline::{
     EncodeReport, Interval, ModelResult, Prepared, Recommendation, RunResult, TrainedModel,
 };
@@ -46,6 +46,11 @@ pub(crate) fn json(value: &impl Serialize) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// One rule above, below and under the header; none between rows.
+const RULE: LineStyle = LineStyle::none().fill('─').junction('─');
+const STYLE: TableStyle =
+    TableStyle::new().top_border(RULE).header_separator(RULE).bottom_border(RULE);
+
 /// Width of tables that do not go to a terminal.
 const WIDTH: u16 = 128;
 
@@ -57,7 +62,7 @@ pub(crate) fn heading(text: &str) {
 /// A table whose columns from `numbers_from` on are right-aligned.
 pub(crate) fn table(header: &[&str], rows: Vec<Vec<String>>, numbers_from: usize) {
     let mut table = Table::new();
-    table.load_style(comfy_table::presets::UTF8_HORIZONTAL_ONLY);
+    table.load_style(STYLE);
     table.set_content_arrangement(ContentArrangement::Dynamic);
     if !std::io::stdout().is_terminal() {
         table.set_width(WIDTH);

@@ -375,7 +375,7 @@ fn next_steps(places: &Places) {
     print::line(&format!(
         "  the same, stage by stage     quintet run {config} --data-root {world}"
     ));
-    print::line("  your own data                examples/movielens.toml, docs/data.md");
+    print::line("  your own data                examples/movielens.toml, docs/run-file.md");
 }
 
 /// A line that `--seeds` prints for one seed and one rival of the fused model.
