@@ -5,11 +5,13 @@
 //! Adam instead of plain SGD; every positive once an epoch instead of with replacement.
 //! Cost: parameters `(users + items) · dim + items`, one epoch `O(nnz · dim)`.
 
+use std::sync::Arc;
+
 use quintet_core::{Capability, Interactions, ModelState, Recommender};
 use quintet_data::TripletSampler;
 use quintet_tensor::{
     AdamConfig, EmbeddingTable, EpochStats, FactorModel, Fit, FitContext, FitError, Fitting,
-    ModelEntry, PairBatch, Trainer, TrainingData, bpr_loss, check_training_params,
+    ModelEntry, PairBatch, Trainer, TrainingData, UnusedBias, bpr_loss, check_training_params,
     clear_unused_items, loss_value, parse_params, run_epoch, score_pairs, squared_penalty,
     step_table,
 };
@@ -74,7 +76,7 @@ impl Fit for BprConfig {
                 quintet_core::Matrix::zeros(train.n_items(), 1),
                 adam,
             ),
-            sampler: TripletSampler::new(train),
+            sampler: Arc::new(TripletSampler::new(train)),
             train: train.clone(),
             config: self.clone(),
             context: context.clone(),
@@ -86,7 +88,7 @@ struct BprTrainer {
     users: EmbeddingTable,
     items: EmbeddingTable,
     bias: EmbeddingTable,
-    sampler: TripletSampler,
+    sampler: Arc<TripletSampler>,
     train: Interactions,
     config: BprConfig,
     context: FitContext,
@@ -121,7 +123,7 @@ impl BprTrainer {
 
 impl Trainer for BprTrainer {
     fn epoch(&mut self, epoch: usize) -> Result<EpochStats, FitError> {
-        let sampler = self.sampler.clone();
+        let sampler = Arc::clone(&self.sampler);
         let batches = sampler
             .epoch(self.context.seed, epoch as u64, self.config.batch_size)
             .map(|b| PairBatch::new(&b.users, &b.positives, &b.negatives));
@@ -131,7 +133,7 @@ impl Trainer for BprTrainer {
     fn model(&self) -> Result<Box<dyn Recommender>, FitError> {
         let mut items = self.items.values().clone();
         let mut bias = self.bias.values().as_slice().to_vec();
-        clear_unused_items(&self.train, &mut items, &mut bias);
+        clear_unused_items(&self.train, &mut items, &mut bias, UnusedBias::Lowest);
         let users = self.users.values().clone();
         let dim = users.cols();
         let model = FactorModel::new(NAME, users, items, bias, Capability::personal())?;
@@ -153,7 +155,6 @@ impl Trainer for BprTrainer {
     }
 
     fn n_parameters(&self) -> usize {
-        let size = |t: &EmbeddingTable| t.values().as_slice().len();
-        size(&self.users) + size(&self.items) + size(&self.bias)
+        self.users.n_parameters() + self.items.n_parameters() + self.bias.n_parameters()
     }
 }

@@ -7,12 +7,14 @@
 //! of the table is the propagated gradient of the output.
 //! Cost: parameters `(users + items) · dim`, one step `O(nnz · layers · dim)`.
 
+use std::sync::Arc;
+
 use burn::tensor::{Tensor, TensorData};
 use quintet_core::{Capability, Interactions, Matrix, ModelState, Recommender};
 use quintet_data::TripletSampler;
 use quintet_tensor::{
     AdamConfig, Device, EmbeddingTable, EpochStats, FactorModel, Fit, FitContext, FitError,
-    Fitting, ModelEntry, PairBatch, Propagation, Trainer, TrainingData, bpr_loss,
+    Fitting, ModelEntry, PairBatch, Propagation, Trainer, TrainingData, UnusedBias, bpr_loss,
     check_training_params, clear_unused_items, loss_value, parse_params, run_epoch, score_pairs,
     tensor_to_vec,
 };
@@ -74,7 +76,7 @@ impl Fit for LightGcnConfig {
         Ok(Fitting::Epochs(Box::new(LightGcnTrainer {
             table: EmbeddingTable::new(graph.n_nodes(), self.dim, adam, &mut rng),
             graph,
-            sampler: TripletSampler::new(train),
+            sampler: Arc::new(TripletSampler::new(train)),
             train: train.clone(),
             config: self.clone(),
             context: context.clone(),
@@ -86,7 +88,7 @@ struct LightGcnTrainer {
     /// Layer-0 vectors, users first, then items.
     table: EmbeddingTable,
     graph: Propagation,
-    sampler: TripletSampler,
+    sampler: Arc<TripletSampler>,
     train: Interactions,
     config: LightGcnConfig,
     context: FitContext,
@@ -144,7 +146,7 @@ fn rows_leaf(matrix: &Matrix, rows: &[u32], device: &Device) -> Tensor<2> {
 
 impl Trainer for LightGcnTrainer {
     fn epoch(&mut self, epoch: usize) -> Result<EpochStats, FitError> {
-        let sampler = self.sampler.clone();
+        let sampler = Arc::clone(&self.sampler);
         let batches = sampler
             .epoch(self.context.seed, epoch as u64, self.config.batch_size)
             .map(|b| PairBatch::new(&b.users, &b.positives, &b.negatives));
@@ -160,7 +162,7 @@ impl Trainer for LightGcnTrainer {
         let users = Matrix::from_vec(n_users, dim, data)?;
         let mut items = Matrix::from_vec(n_items, dim, item_data)?;
         let mut bias = vec![0.0; n_items];
-        clear_unused_items(&self.train, &mut items, &mut bias);
+        clear_unused_items(&self.train, &mut items, &mut bias, UnusedBias::Lowest);
         let model = FactorModel::new(NAME, users, items, bias, Capability::personal())?;
         Ok(Box::new(model.with_part("taste", 0, dim)))
     }
@@ -176,6 +178,6 @@ impl Trainer for LightGcnTrainer {
     }
 
     fn n_parameters(&self) -> usize {
-        self.table.values().as_slice().len()
+        self.table.n_parameters()
     }
 }

@@ -41,6 +41,25 @@ pub struct Factors<'a> {
     pub bias: &'a [f32],
 }
 
+impl Factors<'_> {
+    /// The up to `k` items of `history` whose factors have the largest cosine with those of
+    /// `item`, strongest first; only positive ones, and never `item` itself.
+    ///
+    /// # Panics
+    /// When `item` is out of range; items of the history that are, are left out.
+    pub fn nearest(&self, item: ItemIdx, history: &[ItemIdx], k: usize) -> Vec<Reason> {
+        let query = self.items.row(item.index());
+        let mut near: Vec<(ItemIdx, f32)> = history
+            .iter()
+            .filter(|h| h.index() < self.items.rows() && **h != item)
+            .map(|&h| (h, cosine(query, self.items.row(h.index()))))
+            .filter(|(_, weight)| *weight > 0.0)
+            .collect();
+        near.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+        near.into_iter().take(k).map(|(item, weight)| Reason::Because { item, weight }).collect()
+    }
+}
+
 /// One reason for a recommendation.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
@@ -159,16 +178,7 @@ pub trait Recommender: Send + Sync {
                 len: f.items.rows(),
             });
         }
-        let query = f.items.row(item.index());
-        let mut near: Vec<(ItemIdx, f32)> = history
-            .iter()
-            .filter(|h| h.index() < f.items.rows() && **h != item)
-            .map(|&h| (h, cosine(query, f.items.row(h.index()))))
-            .filter(|(_, weight)| *weight > 0.0)
-            .collect();
-        near.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-        near.truncate(k);
-        Ok(near.into_iter().map(|(item, weight)| Reason::Because { item, weight }).collect())
+        Ok(f.nearest(item, history, k))
     }
 }
 

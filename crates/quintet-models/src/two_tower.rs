@@ -391,9 +391,9 @@ impl Trainer for TwoTowerTrainer {
     }
 
     fn n_parameters(&self) -> usize {
-        let size = |t: &EmbeddingTable| t.values().as_slice().len();
-        let weights: usize =
-            self.tower.weights().iter().map(|(_, w)| w.dims().iter().product::<usize>()).sum();
-        size(&self.users) + size(&self.ids) + size(&self.bias) + weights
+        self.users.n_parameters()
+            + self.ids.n_parameters()
+            + self.bias.n_parameters()
+            + self.tower.n_parameters()
     }
 }

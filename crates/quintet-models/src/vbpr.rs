@@ -8,14 +8,16 @@
 //! An item without training interactions is ranked by its content half.
 //! Cost: one step `O(batch · (Σ d_m · content_dim + dim))`.
 
+use std::sync::Arc;
+
 use burn::tensor::{Device, Tensor};
 use quintet_core::{Capability, Interactions, Matrix, Modality, ModelState, Recommender};
 use quintet_data::TripletSampler;
 use quintet_tensor::{
     Adam, AdamConfig, EmbeddingTable, EpochStats, FactorModel, Fit, FitContext, FitError, Fitting,
-    Layer, Linear, ModelEntry, PairBatch, Trainer, TrainingData, Views, Weight, bpr_loss,
-    check_training_params, clear_unused_items, load_weights, loss_value, parse_params, run_epoch,
-    save_weights, score_pairs, squared_penalty, step_table, tensor_to_vec,
+    Layer, Linear, ModelEntry, PairBatch, Trainer, TrainingData, UnusedBias, Views, Weight,
+    bpr_loss, check_training_params, clear_unused_items, load_weights, loss_value, parse_params,
+    run_epoch, save_weights, score_pairs, squared_penalty, step_table, tensor_to_vec,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -159,7 +161,7 @@ impl Fit for VbprConfig {
             projections: Projections { layers },
             optimiser: Adam::new(decayed),
             content,
-            sampler: TripletSampler::new(train),
+            sampler: Arc::new(TripletSampler::new(train)),
             train: train.clone(),
             config: self.clone(),
             context: context.clone(),
@@ -175,7 +177,7 @@ struct VbprTrainer {
     projections: Projections,
     optimiser: Adam,
     content: Content,
-    sampler: TripletSampler,
+    sampler: Arc<TripletSampler>,
     train: Interactions,
     config: VbprConfig,
     context: FitContext,
@@ -224,7 +226,7 @@ impl VbprTrainer {
 
 impl Trainer for VbprTrainer {
     fn epoch(&mut self, epoch: usize) -> Result<EpochStats, FitError> {
-        let sampler = self.sampler.clone();
+        let sampler = Arc::clone(&self.sampler);
         let batches = sampler
             .epoch(self.context.seed, epoch as u64, self.config.batch_size)
             .map(|b| PairBatch::new(&b.users, &b.positives, &b.negatives));
@@ -234,8 +236,7 @@ impl Trainer for VbprTrainer {
     fn model(&self) -> Result<Box<dyn Recommender>, FitError> {
         let mut ids = self.items.values().clone();
         let mut bias = self.bias.values().as_slice().to_vec();
-        clear_unused_items(&self.train, &mut ids, &mut bias);
-        mean_bias_for_unused(&self.train, &mut bias);
+        clear_unused_items(&self.train, &mut ids, &mut bias, UnusedBias::Mean);
         let content = self.content_factors()?;
         let (dim, width) = (self.config.dim, self.config.dim + self.config.content_dim);
         let mut items = Matrix::zeros(ids.rows(), width);
@@ -270,25 +271,9 @@ impl Trainer for VbprTrainer {
     }
 
     fn n_parameters(&self) -> usize {
-        let size = |t: &EmbeddingTable| t.values().as_slice().len();
-        let weights: usize = self
-            .projections
-            .weights()
-            .iter()
-            .map(|(_, w)| w.dims().iter().product::<usize>())
-            .sum();
-        size(&self.users) + size(&self.items) + size(&self.bias) + weights
-    }
-}
-
-/// Unlike in a model without content, an unused item is a candidate here: it gets the mean bias
-/// of the used ones, neither favour nor handicap.
-fn mean_bias_for_unused(train: &Interactions, bias: &mut [f32]) {
-    let counts = train.item_counts();
-    let used: Vec<f32> =
-        bias.iter().zip(&counts).filter(|(_, c)| **c > 0).map(|(b, _)| *b).collect();
-    let mean = used.iter().sum::<f32>() / used.len().max(1) as f32;
-    for (b, _) in bias.iter_mut().zip(&counts).filter(|(_, c)| **c == 0) {
-        *b = mean;
+        self.users.n_parameters()
+            + self.items.n_parameters()
+            + self.bias.n_parameters()
+            + self.projections.n_parameters()
     }
 }

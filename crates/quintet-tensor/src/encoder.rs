@@ -203,7 +203,11 @@ where
         results.resize_with(media.len(), || None);
         let prepared: Vec<Result<E::Prepared, EncodeError>> = media
             .par_iter()
-            .map(|m| (self.open)(m).and_then(|raw| self.encoder.prepare(raw.borrow())))
+            .map(|m| {
+                let raw = (self.open)(m)?;
+                // `prepare` sees the content alone; the error is to name the file.
+                self.encoder.prepare(raw.borrow()).map_err(|e| e.of(&m.origin()))
+            })
             .collect();
         let mut good = Vec::new();
         for (place, p) in prepared.into_iter().enumerate() {

@@ -107,6 +107,17 @@ pub enum EncodeError {
 }
 
 impl EncodeError {
+    /// The same error with the medium it came from, for errors of steps that see the content and
+    /// not the file. One that already names the file, or a file inside that folder, stays.
+    pub(crate) fn of(mut self, medium: &str) -> Self {
+        if let EncodeError::Decode { origin, .. } | EncodeError::TooLarge { origin, .. } = &mut self
+            && !origin.starts_with(medium)
+        {
+            *origin = medium.to_owned();
+        }
+        self
+    }
+
     /// A short stable code for reports, such as `truncated`.
     pub fn code(&self) -> &'static str {
         match self {

@@ -224,32 +224,10 @@ impl Recommender for FactorModel {
             })
             .collect();
         reasons.push(Reason::Part { name: "popularity".into(), weight: self.bias[item.index()] });
-        reasons.extend(nearest_history(self, item, history, k));
+        let factors = Factors { users: &self.users, items: &self.items, bias: &self.bias };
+        reasons.extend(factors.nearest(item, history, k));
         Ok(reasons)
     }
-}
-
-/// The items of the history that lie nearest to `item`.
-fn nearest_history(
-    model: &FactorModel,
-    item: ItemIdx,
-    history: &[ItemIdx],
-    k: usize,
-) -> Vec<Reason> {
-    let q = model.items.row(item.index());
-    let norm = |v: &[f32]| dot(v, v).sqrt();
-    let mut near: Vec<(ItemIdx, f32)> = history
-        .iter()
-        .filter(|h| h.index() < model.n_items() && **h != item)
-        .map(|&h| {
-            let other = model.items.row(h.index());
-            let norms = norm(q) * norm(other);
-            (h, if norms > 0.0 { dot(q, other) / norms } else { 0.0 })
-        })
-        .filter(|(_, weight)| *weight > 0.0)
-        .collect();
-    near.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-    near.into_iter().take(k).map(|(item, weight)| Reason::Because { item, weight }).collect()
 }
 
 /// Dot product with eight running sums, which the compiler turns into vector instructions.

@@ -53,13 +53,18 @@ fn leaf(value: Tensor<2>) -> Tensor<2> {
     if value.device().is_autodiff() { value.detach().require_grad() } else { value }
 }
 
-/// Anything with weights. Two methods, both one line.
+/// Anything with weights. Two methods to write, both one line.
 pub trait Layer {
     /// The weights with their names, in a fixed order.
     fn weights(&self) -> Vec<(String, &Weight)>;
 
     /// The same weights in the same order, to be changed.
     fn weights_mut(&mut self) -> Vec<&mut Weight>;
+
+    /// Number of trained numbers.
+    fn n_parameters(&self) -> usize {
+        self.weights().iter().map(|(_, w)| w.dims().iter().product::<usize>()).sum()
+    }
 }
 
 /// Adds the weights of `layer` to `state`, each under `prefix` + its name.

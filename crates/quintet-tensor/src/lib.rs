@@ -34,11 +34,11 @@ pub use fusion::{BuildFusion, Fusion, FusionEntry, FusionShape};
 pub use graph::Propagation;
 pub use host::{index_tensor, matrix_to_tensor, tensor_to_matrix, tensor_to_vec};
 pub use layer::{Layer, LayerNorm, Linear, Weight, load_weights, save_weights};
-pub use loss::{bpr_loss, norm_penalty, sampled_softmax, softplus};
+pub use loss::{bpr_loss, sampled_softmax, softplus};
 pub use optim::{Adam, AdamConfig};
 pub use pairwise::{
-    PairBatch, check_training_params, clear_unused_items, loss_value, run_epoch, score_pairs,
-    squared_penalty, step_table,
+    PairBatch, UnusedBias, check_training_params, clear_unused_items, loss_value, run_epoch,
+    score_pairs, squared_penalty, step_table,
 };
 pub use selfcheck::{SelfCheck, self_check};
 pub use table::{EmbeddingTable, unique_ids};

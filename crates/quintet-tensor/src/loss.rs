@@ -15,17 +15,6 @@ pub fn bpr_loss(positive: Tensor<2>, negative: Tensor<2>) -> Tensor<1> {
     softplus(negative - positive).mean()
 }
 
-/// `Σ ‖block‖_F / batch`: plain norms, not squared, as the multimodal benchmarks penalise the
-/// rows of a batch.
-pub fn norm_penalty(blocks: &[Tensor<2>], batch: usize) -> Tensor<1> {
-    let device = blocks[0].device();
-    let zero = Tensor::<1>::zeros([1], &device);
-    blocks.iter().fold(zero, |sum, block| {
-        // The root has no gradient at zero.
-        sum + (block.clone().powi_scalar(2).sum() + 1e-12).sqrt()
-    }) / batch as f32
-}
-
 /// Softmax over a set of candidates with correction for how they were drawn.
 ///
 /// Yi et al., "Sampling-Bias-Corrected Neural Modeling for Large Corpus Item Recommendations",

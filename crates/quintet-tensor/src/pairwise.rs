@@ -72,16 +72,34 @@ pub fn squared_penalty(blocks: &[&Tensor<2>], lambda: f32, batch: usize) -> Opti
         .map(|sum| sum * (lambda / batch.max(1) as f32))
 }
 
+/// The bias of an item that nobody used in training.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UnusedBias {
+    /// The lowest of the used items: without evidence an item ranks last.
+    Lowest,
+    /// The mean of the used items, neither favour nor handicap: content decides.
+    Mean,
+}
+
 /// Zeroes the factors of items that nobody used in training (they still hold their random
-/// start) and gives them the lowest bias: without evidence an item ranks last.
-pub fn clear_unused_items(train: &Interactions, items: &mut Matrix, bias: &mut [f32]) {
+/// start) and sets their bias.
+pub fn clear_unused_items(
+    train: &Interactions,
+    items: &mut Matrix,
+    bias: &mut [f32],
+    unused: UnusedBias,
+) {
     let counts = train.item_counts();
-    let used = |i: usize| counts[i] > 0;
-    let lowest =
-        (0..bias.len()).filter(|&i| used(i)).map(|i| bias[i]).fold(f32::INFINITY, f32::min);
-    for i in (0..bias.len()).filter(|&i| !used(i)) {
-        items.row_mut(i).fill(0.0);
-        bias[i] = if lowest.is_finite() { lowest } else { 0.0 };
+    let known: Vec<f32> =
+        bias.iter().zip(&counts).filter(|(_, c)| **c > 0).map(|(b, _)| *b).collect();
+    let fill = match unused {
+        _ if known.is_empty() => 0.0,
+        UnusedBias::Lowest => known.iter().copied().fold(f32::INFINITY, f32::min),
+        UnusedBias::Mean => known.iter().sum::<f32>() / known.len() as f32,
+    };
+    for (item, b) in bias.iter_mut().enumerate().filter(|(i, _)| counts[*i] == 0) {
+        items.row_mut(item).fill(0.0);
+        *b = fill;
     }
 }
 

@@ -5,12 +5,12 @@
 //! and their moments change (lazy row-wise Adam).
 
 use burn::prelude::*;
-use quintet_core::{CoreError, Matrix, ModelState};
+use quintet_core::{Matrix, ModelState};
 use rand::Rng;
 use rayon::prelude::*;
 
 use crate::layer::xavier_uniform;
-use crate::{AdamConfig, FitError, matrix_to_tensor, tensor_to_vec};
+use crate::{AdamConfig, FitError, tensor_to_vec};
 
 /// Below this many numbers a step is not worth a second thread.
 const PARALLEL_FROM: usize = 1 << 15;
@@ -40,6 +40,11 @@ impl EmbeddingTable {
     /// The current values, `[rows, dim]`.
     pub fn values(&self) -> &Matrix {
         &self.values
+    }
+
+    /// Number of trained numbers.
+    pub fn n_parameters(&self) -> usize {
+        self.values.as_slice().len()
     }
 
     /// Width of a row.
@@ -125,19 +130,6 @@ impl EmbeddingTable {
         self.step = state.whole(&format!("{prefix}step"))?.first().copied().unwrap_or(0) as u64;
         (self.values, self.m, self.v) = (values, m, v);
         Ok(())
-    }
-
-    /// Finds the first number that is not finite.
-    ///
-    /// # Errors
-    /// [`CoreError::NotFinite`] with the row.
-    pub fn check_finite(&self, what: &str) -> Result<(), CoreError> {
-        self.values.check_finite(what)
-    }
-
-    /// The whole table as a plain tensor, `[rows, dim]`.
-    pub fn tensor(&self, device: &Device) -> Tensor<2> {
-        matrix_to_tensor(&self.values, device)
     }
 }
 

@@ -212,30 +212,6 @@ impl Encoder for TfidfSvd {
     }
 }
 
-/// The object-safe face. [`Encoder::prepare`] sees no path, so errors about a text file get it
-/// here.
-struct TextFace(EncoderFace<TfidfSvd, String>);
-
-impl MediaEncoder for TextFace {
-    fn info(&self) -> &EncoderInfo {
-        self.0.info()
-    }
-
-    fn encode(&self, media: &[&RawMedia], device: &Device) -> Vec<Result<Vec<f32>, EncodeError>> {
-        let results = self.0.encode(media, device).into_iter();
-        results.zip(media).map(|(r, m)| r.map_err(|e| with_origin(e, m))).collect()
-    }
-}
-
-fn with_origin(error: EncodeError, media: &RawMedia) -> EncodeError {
-    match error {
-        EncodeError::Decode { origin, kind, expected, found } if origin == TEXT_ORIGIN => {
-            EncodeError::Decode { origin: media.origin(), kind, expected, found }
-        }
-        other => other,
-    }
-}
-
 struct Spec(TfidfSvdConfig);
 
 impl EncoderSpec for Spec {
@@ -266,7 +242,7 @@ impl EncoderSpec for Spec {
             });
         }
         let encoder = TfidfSvd::fit(&self.0, &texts, seed)?;
-        Ok(Box::new(TextFace(EncoderFace::new(encoder, open_text, MICRO_BATCH))))
+        Ok(Box::new(EncoderFace::new(encoder, open_text, MICRO_BATCH)))
     }
 }
 

@@ -3,18 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use quintet::Registries;
 use quintet::core::{Capability, Matrix, ModelState, Recommender, ScoreError, UserIdx};
-use quintet::pipeline::{
-    self, ModelResult, Prepared, Request, RunConfig, RunResult, TrainedModel, Workspace,
-};
-use quintet::train::TerminalProgress;
+use quintet::pipeline::{self, ModelResult, Prepared, Request, RunResult, TrainedModel};
 use serde::Serialize;
 
-use super::{EncodeBar, device};
-use crate::args::DemoArgs;
+use super::stages::Job;
+use crate::args::{DemoArgs, RunArgs};
 use crate::print;
-use crate::world::{RECIPE, World, WorldConfig};
+use crate::world::{RECIPE, World, WorldConfig, WorldFiles};
 
 /// The label of the model that reads everything.
 const FUSED: &str = "fused";
@@ -31,14 +27,14 @@ pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<()> {
     }
     anyhow::ensure!(args.seeds > 0, "--seeds: expected at least 1, found 0");
     if args.seeds == 1 {
-        let outcome = one(args, args.seed, &args.out, !args.json)?;
-        return if args.json { print::json(&outcome.result) } else { Ok(()) };
+        let result = one(args, args.seed, &args.out, !args.json)?;
+        return if args.json { print::json(&result) } else { Ok(()) };
     }
     let mut results = Vec::new();
     for seed in args.seed..args.seed + args.seeds {
         let out = args.out.join(format!("seed-{seed}"));
         let begun = Instant::now();
-        results.push(one(args, seed, &out, false)?.result);
+        results.push(one(args, seed, &out, false)?);
         print::note(&format!("seed {seed}: {:.1} s", begun.elapsed().as_secs_f64()));
     }
     if args.json {
@@ -48,82 +44,64 @@ pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What one demo run found.
-struct Outcome {
-    result: RunResult,
-}
-
-fn one(args: &DemoArgs, seed: u64, out: &Path, talk: bool) -> anyhow::Result<Outcome> {
+/// The whole way for one seed.
+fn one(args: &DemoArgs, seed: u64, out: &Path, talk: bool) -> anyhow::Result<RunResult> {
     let begun = Instant::now();
-    let say = |text: &str| {
-        if talk {
-            print::line(text);
-        }
-    };
     let world_config = args.world.config(seed);
     let world = World::generate(&world_config)?;
     let places = Places::fresh(out, seed)?;
     let files = world.write(&places.world)?;
-    let media: Vec<String> =
-        files.media.iter().map(|m| format!("{} {}", m.files, m.modality)).collect();
-    say(&format!(
-        "A world in {}: {} users, {} items ({} of them brand-new), {} clicks; files: {}.",
-        places.world.display(),
-        world_config.users,
-        world_config.items,
-        world.cold.iter().filter(|c| **c).count(),
-        world.clicks.len(),
-        media.join(", "),
-    ));
-    let config = RunConfig::read(&places.config)?;
-    let workspace = Workspace::new(&places.run);
-    let registries = Registries::new()?;
-    let open = device(args.device)?;
-    let (dataset, report) = pipeline::ingest_stage(&config, &places.world, &workspace)?;
-    let bar = EncodeBar::new();
-    let progress = |m, done, total| bar.update(m, done, total);
-    let (features, encoded) = pipeline::encode_stage(
-        &config,
-        &dataset,
-        &registries,
-        &open.device,
-        &workspace,
-        &progress,
-    )?;
     if talk {
-        report.summary().iter().for_each(|l| print::line(l));
-        print::encoded(&encoded);
+        show_world(&world, &files);
     }
-    let prepared = pipeline::prepare(&config, dataset, features)?;
+    let run = RunArgs {
+        file: places.config.clone(),
+        data_root: places.world.clone(),
+        out: Some(places.run.clone()),
+        device: args.device,
+        seed: None,
+        json: !talk,
+    };
+    let job = Job::open(&run)?;
+    let dataset = job.ingest(!talk)?;
+    let (features, encoded) = job.encode(&dataset, &run)?;
+    let prepared = pipeline::prepare(&job.config, dataset, features)?;
     if talk {
+        print::encoded(&encoded);
         print::split(&prepared);
     }
-    let mut progress = TerminalProgress::default();
-    let mut models = pipeline::train_stage(
-        &config,
-        &prepared,
-        &registries,
-        &open.device,
-        &workspace,
-        &mut progress,
-    )?;
+    let mut models = job.train(&prepared, &run)?;
     models.push(TrainedModel {
         label: CEILING.into(),
         model: Box::new(Truth::new(&world, &prepared)),
         report: None,
         seconds: 0.0,
     });
-    let result = pipeline::evaluate_stage(&config, &prepared, &models, &registries, &workspace)?;
+    let result = job.evaluate(&prepared, &models)?;
     if talk {
         show(&result, &models);
         show_user(&prepared, &models, &world_config)?;
-        say(&format!(
+        print::line(&format!(
             "\nAll of this took {:.1} s and was computed just now. What next:",
             begun.elapsed().as_secs_f64()
         ));
         next_steps(&places);
     }
-    Ok(Outcome { result })
+    Ok(result)
+}
+
+fn show_world(world: &World, files: &WorldFiles) {
+    let media: Vec<String> =
+        files.media.iter().map(|m| format!("{} {}", m.files, m.modality)).collect();
+    print::line(&format!(
+        "A world in {}: {} users, {} items ({} of them brand-new), {} clicks; files: {}.",
+        files.root.display(),
+        world.config.users,
+        world.config.items,
+        world.cold.iter().filter(|c| **c).count(),
+        world.clicks.len(),
+        media.join(", "),
+    ));
 }
 
 /// Where the demo writes.
@@ -366,6 +344,7 @@ fn show_user(
 fn next_steps(places: &Places) {
     let config = places.config.display();
     let (world, run) = (places.world.display(), places.run.display());
+    print::line("  (`quintet` is `cargo run --bin quintet --` in the source tree)");
     print::line(&format!("  look at the media files      {world}/"));
     print::line("  how the world is made        quintet demo --recipe");
     print::line("  make taste matter less       quintet demo --taste 1 --missing 0.5");

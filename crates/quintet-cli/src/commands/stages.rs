@@ -40,7 +40,7 @@ impl Job {
         })
     }
 
-    fn ingest(&self, quiet: bool) -> anyhow::Result<Dataset> {
+    pub(crate) fn ingest(&self, quiet: bool) -> anyhow::Result<Dataset> {
         let (dataset, report) =
             pipeline::ingest_stage(&self.config, &self.data_root, &self.workspace)?;
         if !quiet {
@@ -49,7 +49,7 @@ impl Job {
         Ok(dataset)
     }
 
-    fn encode(
+    pub(crate) fn encode(
         &self,
         dataset: &Dataset,
         args: &RunArgs,
@@ -80,7 +80,11 @@ impl Job {
         Ok(pipeline::prepare(&self.config, dataset, features)?)
     }
 
-    fn train(&self, prepared: &Prepared, args: &RunArgs) -> anyhow::Result<Vec<TrainedModel>> {
+    pub(crate) fn train(
+        &self,
+        prepared: &Prepared,
+        args: &RunArgs,
+    ) -> anyhow::Result<Vec<TrainedModel>> {
         let open = device(args.device)?;
         let mut progress = TerminalProgress::default();
         let models = pipeline::train_stage(
@@ -95,7 +99,11 @@ impl Job {
         Ok(models?)
     }
 
-    fn evaluate(&self, prepared: &Prepared, models: &[TrainedModel]) -> anyhow::Result<RunResult> {
+    pub(crate) fn evaluate(
+        &self,
+        prepared: &Prepared,
+        models: &[TrainedModel],
+    ) -> anyhow::Result<RunResult> {
         Ok(pipeline::evaluate_stage(
             &self.config,
             prepared,

@@ -16,6 +16,8 @@ mod view;
 mod write;
 
 use anyhow::{Result, ensure};
+pub(crate) use write::WorldFiles;
+
 use quintet_core::{Matrix, Modality, SeedStream};
 use serde::{Deserialize, Serialize};
 
