@@ -6,7 +6,7 @@
 
 use quintet::Registries;
 use quintet::core::{FeatureSet, Recommender, SeedStream};
-use quintet::data::{Event, Split, SplitConfig, split};
+use quintet::data::{Event, Events, Split, SplitConfig, split};
 use quintet::metrics::{EvalConfig, Evaluator, MetricEntry, MetricKind, RankedLists, RankedUser};
 use quintet::tensor::{DeviceChoice, FitContext, TrainingData, open_device};
 use quintet::train::{Silent, TrainConfig, fit_model};
@@ -109,13 +109,13 @@ fn fit(known: &Registries, name: &str, parts: &Split) -> anyhow::Result<Box<dyn 
 /// 150 users, 90 items, five tastes: two thirds of the items of one's taste and every ninth item
 /// of the others, in a fixed pattern.
 fn world() -> anyhow::Result<Split> {
-    let mut events = Vec::new();
+    let mut events = Events::new();
     for (user, item) in (0..150u32).flat_map(|u| (0..90u32).map(move |i| (u, i))) {
         let mixed = (user * 31 + item * 17 + user * item) % 9;
         let own = user % 5 == item % 5;
         if (own && mixed < 6) || mixed == 8 {
             let (user, item) = (quintet::core::UserIdx(user), quintet::core::ItemIdx(item));
-            events.push(Event { user, item, event: "use".into(), value: 1.0, timestamp: None });
+            events.push(Event { user, item, event: "use", value: 1.0, timestamp: None, part: None });
         }
     }
     let by_chance = SplitConfig::Random { valid: 0.1, test: 0.2, seed: None };

@@ -7,7 +7,7 @@
 use anyhow::Context as _;
 use quintet::Registries;
 use quintet::core::{FeatureSet, ItemIdx, Reason, SeedStream, UserIdx};
-use quintet::data::{Event, SplitConfig, split};
+use quintet::data::{Event, Events, SplitConfig, split};
 use quintet::metrics::{EvalConfig, evaluate};
 use quintet::tensor::{DeviceChoice, FitContext, TrainingData, open_device};
 use quintet::train::{Silent, TrainConfig, fit_model};
@@ -99,17 +99,18 @@ fn taste(user: u32) -> usize {
 }
 
 /// Everyone plays half of the albums of one genre and one in twenty of the others.
-fn listening() -> Vec<Event> {
-    let mut events = Vec::new();
+fn listening() -> Events {
+    let mut events = Events::new();
     for (user, item) in (0..N_USERS as u32).flat_map(|u| (0..N_ITEMS as u32).map(move |i| (u, i))) {
         let chance = if taste(user) == genre(item) { 0.5 } else { 0.05 };
         if uniform(user, item) < chance {
             events.push(Event {
                 user: UserIdx(user),
                 item: ItemIdx(item),
-                event: "play".into(),
+                event: "play",
                 value: 1.0,
                 timestamp: None,
+                part: None,
             });
         }
     }

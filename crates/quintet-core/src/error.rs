@@ -34,6 +34,14 @@ pub enum CoreError {
         /// Item position.
         item: u32,
     },
+    /// A pair comes after one that it should come before.
+    #[error("user {user} and item {item} come too late; pairs must be by user, then item")]
+    Unsorted {
+        /// User position.
+        user: u32,
+        /// Item position.
+        item: u32,
+    },
     /// A length or shape does not fit.
     #[error("{what}: expected {expected}, found {found}")]
     Shape {

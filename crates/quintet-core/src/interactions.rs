@@ -64,6 +64,41 @@ impl Interactions {
         })
     }
 
+    /// Builds the matrix from cells that already come by user, then item, without sorting or
+    /// holding them.
+    ///
+    /// # Errors
+    /// As [`Interactions::from_triplets`], and a cell that lies before the one in front of it.
+    pub fn from_sorted(
+        n_users: usize,
+        n_items: usize,
+        nnz: usize,
+        triplets: impl IntoIterator<Item = Triplet>,
+    ) -> Result<Self, CoreError> {
+        let mut indptr = vec![0; n_users + 1];
+        let (mut items, mut values) = (Vec::with_capacity(nnz), Vec::with_capacity(nnz));
+        let mut last: Option<(UserIdx, ItemIdx)> = None;
+        for t in triplets {
+            check_cell(&t, n_users, n_items)?;
+            match last.map(|last| last.cmp(&(t.user, t.item))) {
+                Some(std::cmp::Ordering::Equal) => {
+                    return Err(CoreError::DuplicatePair { user: t.user.0, item: t.item.0 });
+                }
+                Some(std::cmp::Ordering::Greater) => {
+                    return Err(CoreError::Unsorted { user: t.user.0, item: t.item.0 });
+                }
+                _ => last = Some((t.user, t.item)),
+            }
+            indptr[t.user.index() + 1] += 1;
+            items.push(t.item);
+            values.push(t.value);
+        }
+        for u in 0..n_users {
+            indptr[u + 1] += indptr[u];
+        }
+        Ok(Self { n_items, indptr, items, values })
+    }
+
     /// Builds a binary matrix from `(user, item)` positions.
     ///
     /// # Errors
@@ -207,6 +242,18 @@ mod tests {
         assert_eq!(dup, CoreError::DuplicatePair { user: 0, item: 1 });
         let out = Interactions::from_pairs(1, 2, [(0, 2)]).unwrap_err();
         assert_eq!(out, CoreError::OutOfRange { what: "item", index: 2, len: 2 });
+    }
+
+    #[test]
+    fn sorted_cells_need_no_sorting_and_unsorted_ones_are_named() {
+        let cell = |u, i| Triplet { user: UserIdx(u), item: ItemIdx(i), value: 2.0 };
+        let cells = [cell(0, 2), cell(2, 0), cell(2, 1)];
+        let sorted = Interactions::from_sorted(4, 3, 3, cells).unwrap();
+        assert_eq!(sorted, Interactions::from_triplets(4, 3, cells).unwrap());
+        let back = Interactions::from_sorted(4, 3, 2, [cell(2, 1), cell(2, 0)]).unwrap_err();
+        assert_eq!(back, CoreError::Unsorted { user: 2, item: 0 });
+        let twice = Interactions::from_sorted(4, 3, 2, [cell(2, 1), cell(2, 1)]).unwrap_err();
+        assert_eq!(twice, CoreError::DuplicatePair { user: 2, item: 1 });
     }
 
     #[test]

@@ -18,7 +18,7 @@ pub use capability::Capability;
 pub use error::CoreError;
 pub use features::{FeatureSet, ModalityFeatures};
 pub use held::{Held, Phase, Test, Valid};
-pub use ids::{IdMap, ItemIdx, UserIdx};
+pub use ids::{IdMap, ItemIdx, UserIdx, id_number};
 pub use interactions::{Interactions, Triplet};
 pub use matrix::Matrix;
 pub use modality::Modality;

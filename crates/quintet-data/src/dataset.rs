@@ -6,10 +6,10 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use quintet_core::{IdMap, ItemIdx, Modality, UserIdx};
+use quintet_core::{IdMap, ItemIdx, Modality};
 use serde::{Deserialize, Serialize};
 
-use crate::DataError;
+use crate::{DataError, Events};
 
 /// One thing that can be recommended.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -31,21 +31,6 @@ pub struct User {
     pub id: String,
     /// Everything else, by name.
     pub attributes: BTreeMap<String, String>,
-}
-
-/// One thing that a user did with an item.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Event {
-    /// Who.
-    pub user: UserIdx,
-    /// With what.
-    pub item: ItemIdx,
-    /// What kind of event, such as `rating` or `click`.
-    pub event: String,
-    /// How strongly: a rating, a count or 1.
-    pub value: f32,
-    /// When, in seconds since 1970-01-01 00:00 UTC.
-    pub timestamp: Option<i64>,
 }
 
 /// Whether a media file can be used.
@@ -109,7 +94,7 @@ pub struct Dataset {
     /// The whole catalogue, by position, with or without events.
     pub items: Vec<Item>,
     /// What happened, in the order of the source.
-    pub events: Vec<Event>,
+    pub events: Events,
     /// The media manifest.
     pub media: Vec<MediaFile>,
     /// What made it: kind of source, hashes of its files, options.
@@ -124,7 +109,7 @@ impl Dataset {
     pub fn validate(&self) -> Result<(), DataError> {
         self.user_ids()?;
         self.item_ids()?;
-        check_events(&self.events, self.users.len(), self.items.len())?;
+        self.events.check(self.users.len(), self.items.len())?;
         for (index, file) in self.media.iter().enumerate() {
             check_index("item", file.item.index(), self.items.len())?;
             if let Some(value) = file.seconds.filter(|s| !s.is_finite()) {
@@ -144,7 +129,7 @@ impl Dataset {
     /// `name` and `source` are labels and do not take part: the same data from another place
     /// has the same hash.
     pub fn content_hash(&self) -> String {
-        let mut h = ContentHasher::new("quintet dataset 1");
+        let mut h = ContentHasher::new("quintet dataset 2");
         h.count(self.users.len());
         for user in &self.users {
             h.text(&user.id);
@@ -158,13 +143,7 @@ impl Dataset {
             h.map(&item.attributes);
         }
         h.count(self.events.len());
-        for e in &self.events {
-            h.bytes(&e.user.0.to_le_bytes());
-            h.bytes(&e.item.0.to_le_bytes());
-            h.text(&e.event);
-            h.bytes(&e.value.to_bits().to_le_bytes());
-            h.option(e.timestamp, |h, t| h.bytes(&t.to_le_bytes()));
-        }
+        hash_events(&mut h, &self.events);
         h.count(self.media.len());
         for m in &self.media {
             h.bytes(&m.item.0.to_le_bytes());
@@ -218,25 +197,32 @@ impl Dataset {
     }
 }
 
-/// Checks indices and values of events.
-pub(crate) fn check_events(
-    events: &[Event],
-    n_users: usize,
-    n_items: usize,
-) -> Result<(), DataError> {
-    for (index, e) in events.iter().enumerate() {
-        check_index("user", e.user.index(), n_users)?;
-        check_index("item", e.item.index(), n_items)?;
-        if !e.value.is_finite() {
-            return Err(DataError::NotFinite {
-                what: "event",
-                index,
-                field: "value",
-                value: e.value,
-            });
-        }
+/// Feeds events column by column: tens of millions of them are too many for a call each.
+fn hash_events(h: &mut ContentHasher, events: &Events) {
+    h.column(events.users().iter().map(|u| u.0.to_le_bytes()));
+    h.column(events.items().iter().map(|i| i.0.to_le_bytes()));
+    h.column(events.values().iter().map(|v| v.to_bits().to_le_bytes()));
+    h.column(events.raw_times().iter().map(|t| t.to_le_bytes()));
+    // Kinds by the order in which they occur, which is that of the events and of nothing else.
+    let mut numbers = vec![u32::MAX; events.kind_names().len()];
+    let mut names = Vec::new();
+    let kinds: Vec<u32> = (0..events.len())
+        .map(|row| {
+            let number = &mut numbers[events.kind_number(row) as usize];
+            if *number == u32::MAX {
+                *number = names.len() as u32;
+                names.push(events.kind_name(row));
+            }
+            *number
+        })
+        .collect();
+    h.count(names.len());
+    names.into_iter().for_each(|name| h.text(name));
+    h.column(kinds.iter().map(|k| k.to_le_bytes()));
+    h.bytes(&[u8::from(events.has_parts())]);
+    if events.has_parts() {
+        h.column((0..events.len()).map(|row| [events.part(row).map_or(u8::MAX, |p| p as u8)]));
     }
-    Ok(())
 }
 
 fn check_index(what: &'static str, index: usize, len: usize) -> Result<(), DataError> {
@@ -260,6 +246,19 @@ impl ContentHasher {
 
     pub(crate) fn bytes(&mut self, bytes: &[u8]) {
         self.0.update(bytes);
+    }
+
+    /// Many numbers of one width.
+    fn column<const WIDTH: usize>(&mut self, values: impl Iterator<Item = [u8; WIDTH]>) {
+        let mut buffer = Vec::with_capacity(1 << 16);
+        for value in values {
+            buffer.extend_from_slice(&value);
+            if buffer.len() > (1 << 16) - WIDTH {
+                self.bytes(&buffer);
+                buffer.clear();
+            }
+        }
+        self.bytes(&buffer);
     }
 
     pub(crate) fn count(&mut self, count: usize) {

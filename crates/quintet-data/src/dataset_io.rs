@@ -22,7 +22,7 @@ const MEDIA: &str = "media.parquet";
 const TABLES: [&str; 4] = [USERS, ITEMS, INTERACTIONS, MEDIA];
 
 /// Changes when a reader of the old layout would misread the new one.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// Largest `dataset.toml` that is read, bytes.
 const TOML_LIMIT: u64 = 16 << 20;
@@ -104,7 +104,8 @@ pub(crate) fn read(dir: &Path) -> Result<Dataset, DataError> {
     data.source = header.source;
     let item_ids = ids_of(&dir.join(ITEMS), data.item_ids())?;
     let user_ids = ids_of(&dir.join(USERS), data.user_ids())?;
-    data.events = read_events(&dir.join(INTERACTIONS), &user_ids, &item_ids)?;
+    let n_events = header.counts.events;
+    data.events = read_events(&dir.join(INTERACTIONS), &user_ids, &item_ids, n_events)?;
     data.media = read_media(&dir.join(MEDIA), &item_ids)?;
     let path = dir.join(DATASET_TOML);
     let counts = Counts::of(&data);
@@ -197,7 +198,7 @@ fn ids_of(path: &Path, ids: Result<IdMap, DataError>) -> Result<IdMap, DataError
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Event, Item, MediaFile, MediaStatus, User};
+    use crate::{Event, Events, Item, MediaFile, MediaStatus, Part, User};
     use proptest::collection::{btree_map, btree_set, vec};
     use proptest::option;
     use proptest::prelude::*;
@@ -229,11 +230,23 @@ mod tests {
         })
     }
 
-    fn event(n_users: usize, n_items: usize) -> impl Strategy<Value = Event> {
+    type Row = ((u32, u32), String, f32, Option<i64>, Option<usize>);
+
+    fn row(n_users: usize, n_items: usize) -> impl Strategy<Value = Row> {
         let pair = (0..n_users as u32, 0..n_items as u32);
-        (pair, "[a-z]{0,5}", -1e9f32..1e9, option::of(any::<i64>())).prop_map(|(p, event, v, t)| {
-            Event { user: UserIdx(p.0), item: ItemIdx(p.1), event, value: v, timestamp: t }
-        })
+        let time = option::of(i64::MIN + 1..=i64::MAX);
+        (pair, "[a-z]{0,5}", -1e9f32..1e9, time, option::of(0usize..3))
+    }
+
+    fn events(rows: &[Row]) -> Events {
+        let event = |r: &'_ Row| (UserIdx(r.0.0), ItemIdx(r.0.1), r.2, r.3, r.4);
+        rows.iter()
+            .map(|r| {
+                let (user, item, value, timestamp, part) = event(r);
+                let part = part.map(|p| Part::ALL[p]);
+                Event { user, item, event: &r.1, value, timestamp, part }
+            })
+            .collect()
     }
 
     fn dataset() -> impl Strategy<Value = Dataset> {
@@ -255,13 +268,13 @@ mod tests {
                     attributes,
                 })
                 .collect();
-            let events = vec(event(users.len(), items.len()), 0..40);
+            let rows = vec(row(users.len(), items.len()), 0..40);
             let media = vec(media(items.len()), 0..6);
-            (events, media).prop_map(move |(events, media)| Dataset {
+            (rows, media).prop_map(move |(rows, media)| Dataset {
                 name: name.clone(),
                 users: users.clone(),
                 items: items.clone(),
-                events,
+                events: events(&rows),
                 media,
                 source: source.clone(),
             })
@@ -273,17 +286,23 @@ mod tests {
         let event = Event {
             user: UserIdx(0),
             item: ItemIdx(1),
-            event: "click".into(),
+            event: "click",
             value: 1.0,
             timestamp: None,
+            part: None,
         };
         Dataset {
             name: "small".into(),
             users: vec![User { id: "u".into(), ..User::default() }],
             items: vec![item("a"), item("b")],
-            events: vec![event],
+            events: [event].into_iter().collect(),
             ..Dataset::default()
         }
+    }
+
+    /// The first event, of another user and item.
+    fn moved(data: &Dataset, user: UserIdx, item: ItemIdx) -> Events {
+        [Event { user, item, ..data.events.get(0) }].into_iter().collect()
     }
 
     /// Puts the hashes of the files as they are now into `dataset.toml`.
@@ -326,7 +345,7 @@ mod tests {
             .map(|t| Event {
                 timestamp: Some(t),
                 item: ItemIdx((t % 2) as u32),
-                ..data.events[0].clone()
+                ..data.events.get(0)
             })
             .collect();
         let root = tempfile::tempdir().unwrap();
@@ -351,7 +370,7 @@ mod tests {
         joined.items[0].id = "A".into();
         assert_ne!(moved.content_hash(), joined.content_hash());
         let mut timed = data.clone();
-        timed.events[0].timestamp = Some(0);
+        timed.events.set_timestamp(0, Some(0));
         assert_ne!(timed.content_hash(), data.content_hash());
     }
 
@@ -385,9 +404,9 @@ mod tests {
             fs_err::write(&path, text).unwrap();
             Dataset::read(&dir).unwrap_err().to_string()
         };
-        let text = err(good.replace("format = 1", "format = 2"));
+        let text = err(good.replace("format = 2", "format = 3"));
         assert!(
-            text.contains("dataset.toml: expected a dataset of format 1, found format 2"),
+            text.contains("dataset.toml: expected a dataset of format 2, found format 3"),
             "{text}"
         );
         let text = err(good.replace("name = ", "name == "));
@@ -407,7 +426,7 @@ mod tests {
         // The events of a larger catalogue, over the tables of the small one.
         let mut larger = good.clone();
         larger.items.push(Item { id: "stray".into(), ..Item::default() });
-        larger.events[0].item = ItemIdx(2);
+        larger.events = moved(&larger, UserIdx(0), ItemIdx(2));
         write_events(&larger, &dir.join(INTERACTIONS)).unwrap();
         rehash(&dir);
         let err = Dataset::read(&dir).unwrap_err().to_string();
@@ -435,10 +454,10 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let dir = root.path().join("d");
         let mut nan = small();
-        nan.events[0].value = f32::NAN;
+        nan.events.set_value(0, f32::NAN);
         assert!(nan.write(&dir).unwrap_err().to_string().contains("event 0: value is NaN"));
         let mut stray = small();
-        stray.events[0].user = UserIdx(1);
+        stray.events = moved(&stray, UserIdx(1), ItemIdx(1));
         assert!(stray.write(&dir).unwrap_err().to_string().contains("user index 1"));
         let mut twice = small();
         twice.items[0].id = "b".into();

@@ -12,8 +12,10 @@ use arrow_array::{
 use arrow_schema::DataType;
 use quintet_core::{IdMap, ItemIdx, Modality, UserIdx};
 
-use crate::parquet_io::{Batch, Column, TableReader, optional, required, text_at, write_table};
-use crate::{DataError, Dataset, Event, Item, MediaFile, MediaStatus, User};
+use crate::parquet_io::{
+    Batch, Column, TableReader, optional, required, text_at, write_ranges, write_table,
+};
+use crate::{DataError, Dataset, Event, Events, Item, MediaFile, MediaStatus, Part, User};
 
 fn texts<'a>(values: impl Iterator<Item = &'a str>) -> ArrayRef {
     Arc::new(StringArray::from_iter_values(values))
@@ -115,24 +117,30 @@ pub(crate) fn read_items(path: &Path) -> Result<Vec<Item>, DataError> {
     Ok(items)
 }
 
-fn event_columns() -> [Column; 5] {
+fn event_columns() -> [Column; 6] {
     [
         required("user", DataType::Utf8),
         required("item", DataType::Utf8),
         required("event", DataType::Utf8),
         required("value", DataType::Float32),
         optional("timestamp", DataType::Int64),
+        optional("part", DataType::Utf8),
     ]
 }
 
 pub(crate) fn write_events(data: &Dataset, path: &Path) -> Result<(), DataError> {
-    write_table(path, &event_columns(), &data.events, |rows| {
+    let events = &data.events;
+    write_ranges(path, &event_columns(), events.len(), |rows| {
+        let all = || rows.clone();
+        let user = |row: usize| data.users[events.users()[row].index()].id.as_str();
+        let item = |row: usize| data.items[events.items()[row].index()].id.as_str();
         Ok(vec![
-            texts(rows.iter().map(|e| data.users[e.user.index()].id.as_str())),
-            texts(rows.iter().map(|e| data.items[e.item.index()].id.as_str())),
-            texts(rows.iter().map(|e| e.event.as_str())),
-            Arc::new(Float32Array::from_iter_values(rows.iter().map(|e| e.value))),
-            Arc::new(rows.iter().map(|e| e.timestamp).collect::<Int64Array>()),
+            texts(all().map(user)),
+            texts(all().map(item)),
+            texts(all().map(|row| events.kind_name(row))),
+            Arc::new(Float32Array::from_iter_values(all().map(|row| events.values()[row]))),
+            Arc::new(all().map(|row| events.timestamp(row)).collect::<Int64Array>()),
+            optional_texts(all().map(|row| events.part(row).map(Part::as_str))),
         ])
     })
 }
@@ -141,25 +149,39 @@ pub(crate) fn read_events(
     path: &Path,
     users: &IdMap,
     items: &IdMap,
-) -> Result<Vec<Event>, DataError> {
+    n_events: usize,
+) -> Result<Events, DataError> {
     let mut table = TableReader::open(path, &event_columns())?;
-    let mut events = Vec::new();
+    let mut events = Events::new();
+    // The number comes from a file: what it promises beyond the rows that are there costs nothing.
+    events.reserve(n_events.min(table.n_rows()));
     while let Some(batch) = table.next_batch()? {
         let (user, item) = (batch.text("user")?, batch.text("item")?);
-        let kind = batch.text("event")?;
+        let (kind, part) = (batch.text("event")?, batch.text("part")?);
         let value: &Float32Array = batch.typed("value", &DataType::Float32)?;
         let time: &Int64Array = batch.typed("timestamp", &DataType::Int64)?;
         for row in 0..batch.len() {
             events.push(Event {
                 user: UserIdx::new(position(&batch, "user", user, row, users)?),
                 item: ItemIdx::new(position(&batch, "item", item, row, items)?),
-                event: kind.value(row).to_owned(),
+                event: kind.value(row),
                 value: value.value(row),
                 timestamp: number_at(time, row),
+                part: part_at(&batch, part, row)?,
             });
         }
     }
     Ok(events)
+}
+
+fn part_at(batch: &Batch, column: &StringArray, row: usize) -> Result<Option<Part>, DataError> {
+    if column.is_null(row) {
+        return Ok(None);
+    }
+    let name = column.value(row);
+    let part = Part::ALL.into_iter().find(|p| p.as_str() == name);
+    let expected = "one of train, valid, test, or nothing";
+    part.map(Some).ok_or_else(|| batch.cell("part", row, expected, format!("{name:?}")))
 }
 
 /// The position of the id in a cell.

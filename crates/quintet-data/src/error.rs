@@ -155,6 +155,17 @@ pub enum DataError {
         /// How many events there are.
         total: usize,
     },
+    /// A predefined split met events that the source put into no part.
+    #[error(
+        "split \"predefined\" needs a part for every event; {missing} of {total} have none \
+         (name the column with `part` under the interactions' columns)"
+    )]
+    NoParts {
+        /// How many events have none.
+        missing: usize,
+        /// How many events there are.
+        total: usize,
+    },
     /// A split leaves nothing to train on.
     #[error("split {strategy:?} leaves no training data: {why}")]
     EmptyTrain {

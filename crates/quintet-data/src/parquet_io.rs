@@ -1,5 +1,6 @@
 //! Parquet tables in and out, with errors that name file, column, row and type.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -41,6 +42,16 @@ pub(crate) fn write_table<T>(
     rows: &[T],
     to_columns: impl Fn(&[T]) -> Result<Vec<ArrayRef>, DataError>,
 ) -> Result<(), DataError> {
+    write_ranges(path, columns, rows.len(), |range| to_columns(&rows[range]))
+}
+
+/// Writes a table that is no slice; `to_columns` turns a range of rows into one array a column.
+pub(crate) fn write_ranges(
+    path: &Path,
+    columns: &[Column],
+    n_rows: usize,
+    to_columns: impl Fn(Range<usize>) -> Result<Vec<ArrayRef>, DataError>,
+) -> Result<(), DataError> {
     let parquet = |source| DataError::Parquet { path: path.to_owned(), source };
     let fields: Vec<Field> =
         columns.iter().map(|c| Field::new(c.name, c.data_type.clone(), c.nullable)).collect();
@@ -52,8 +63,9 @@ pub(crate) fn write_table<T>(
     let file = fs_err::File::create(path)?.into_file();
     let mut writer =
         ArrowWriter::try_new(file, schema.clone(), Some(properties)).map_err(parquet)?;
-    for chunk in rows.chunks(BATCH_ROWS) {
-        let batch = RecordBatch::try_new(schema.clone(), to_columns(chunk)?)
+    for start in (0..n_rows).step_by(BATCH_ROWS) {
+        let range = start..n_rows.min(start + BATCH_ROWS);
+        let batch = RecordBatch::try_new(schema.clone(), to_columns(range)?)
             .map_err(|source| arrow(path, source))?;
         writer.write(&batch).map_err(parquet)?;
     }
@@ -67,6 +79,7 @@ pub(crate) struct TableReader {
     columns: Vec<Column>,
     batches: ParquetRecordBatchReader,
     next_row: usize,
+    n_rows: usize,
 }
 
 impl TableReader {
@@ -91,9 +104,15 @@ impl TableReader {
             roots.push(position);
         }
         let mask = ProjectionMask::roots(builder.parquet_schema(), roots);
+        let n_rows = usize::try_from(builder.metadata().file_metadata().num_rows()).unwrap_or(0);
         let batches =
             builder.with_projection(mask).with_batch_size(BATCH_ROWS).build().map_err(parquet)?;
-        Ok(Self { path: path.to_owned(), columns: columns.to_vec(), batches, next_row: 0 })
+        Ok(Self { path: path.to_owned(), columns: columns.to_vec(), batches, next_row: 0, n_rows })
+    }
+
+    /// How many rows the file says it has.
+    pub(crate) fn n_rows(&self) -> usize {
+        self.n_rows
     }
 
     /// The next rows, or none at the end.

@@ -5,12 +5,13 @@
 //! Social Networks 1983, for two kinds of nodes). It is unique, so the order of peeling does not
 //! matter. Cost: sorting the events, then `O(pairs)`.
 
-use std::collections::BTreeSet;
+use std::collections::HashMap;
 
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::dataset::check_events;
-use crate::{DataError, Dataset, Event};
+use crate::by_user::{ByUser, item_of, row_of};
+use crate::{DataError, Dataset, Events};
 
 /// Which events are kept.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -74,48 +75,87 @@ impl ShapeReport {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Shaped {
     /// One event a user and item, by user, then item.
-    pub events: Vec<Event>,
+    pub events: Events,
     /// Where every row went.
     pub report: ShapeReport,
 }
 
 /// Keeps the asked kinds of events and values, merges repeats and takes the k-core.
 ///
-/// Repeats of a user and item become one event with the largest value, the kind of the event
-/// that had it, and the earliest time. Users and items keep their positions: the catalogue is
-/// not renumbered.
+/// Repeats of a user and item become one event with the largest value, the kind and part of the
+/// event that had it, and the earliest time. Users and items keep their positions: the catalogue
+/// is not renumbered.
 ///
 /// # Errors
 /// A threshold that is not a number, a kind of event that does not occur, or events that do not
 /// fit the dataset.
+///
+/// # Panics
+/// When there are 2³² events or more.
 pub fn shape(data: &Dataset, config: &ShapeConfig) -> Result<Shaped, DataError> {
-    check_events(&data.events, data.users.len(), data.items.len())?;
-    check_config(data, config)?;
-    let mut report = ShapeReport { rows_in: data.events.len(), ..ShapeReport::default() };
-    let mut kept: Vec<&Event> = Vec::with_capacity(data.events.len());
-    for event in &data.events {
-        if config.events.as_ref().is_some_and(|kinds| !kinds.contains(&event.event)) {
-            report.other_event += 1;
-        } else if config.min_value.is_some_and(|min| event.value < min) {
-            report.below_min_value += 1;
-        } else {
-            kept.push(event);
-        }
-    }
-    let merged = merge_repeats(&mut kept);
-    report.merged_repeats = kept.len() - merged.len();
-    let alive = k_core(&merged, data.users.len(), data.items.len(), config, &mut report);
-    let events: Vec<Event> =
-        merged.into_iter().zip(&alive).filter(|(_, alive)| **alive).map(|(e, _)| e).collect();
-    report.rows_out = events.len();
-    report.users_out = events.chunk_by(|a, b| a.user == b.user).count();
-    let mut with_events = vec![false; data.items.len()];
-    events.iter().for_each(|e| with_events[e.item.index()] = true);
-    report.items_out = with_events.iter().filter(|w| **w).count();
-    Ok(Shaped { events, report })
+    let (n_users, n_items) = (data.users.len(), data.items.len());
+    shape_events(&data.events, n_users, n_items, config)
 }
 
-fn check_config(data: &Dataset, config: &ShapeConfig) -> Result<(), DataError> {
+/// As [`shape`], of events without their dataset.
+///
+/// # Errors
+/// As [`shape`].
+///
+/// # Panics
+/// As [`shape`].
+pub fn shape_events(
+    events: &Events,
+    n_users: usize,
+    n_items: usize,
+    config: &ShapeConfig,
+) -> Result<Shaped, DataError> {
+    assert!(u32::try_from(events.len()).is_ok(), "{} events exceed 32 bits", events.len());
+    events.check(n_users, n_items)?;
+    check_config(events, config)?;
+    let mut report = ShapeReport { rows_in: events.len(), ..ShapeReport::default() };
+    let kept = filter(events, config, &mut report);
+    let grouped = match &kept {
+        None => ByUser::new(events, n_users),
+        Some(rows) => ByUser::of(events, n_users, rows.iter().copied()),
+    };
+    drop(kept);
+    let n_kept = grouped.keys().len();
+    let mut pairs = merge_repeats(events, grouped);
+    report.merged_repeats = n_kept - pairs.keys.len();
+    k_core(&mut pairs, n_items, config, &mut report);
+    let mut left = events.gather_keys(&pairs.keys);
+    pairs.set_times(&mut left);
+    report.rows_out = left.len();
+    report.users_out = left.users().chunk_by(|a, b| a == b).count();
+    let mut with_events = vec![false; n_items];
+    left.items().iter().for_each(|i| with_events[i.index()] = true);
+    report.items_out = with_events.iter().filter(|w| **w).count();
+    Ok(Shaped { events: left, report })
+}
+
+/// The rows of the asked kinds with large enough values; none when that is all of them.
+fn filter(events: &Events, config: &ShapeConfig, report: &mut ShapeReport) -> Option<Vec<u32>> {
+    if config.events.is_none() && config.min_value.is_none() {
+        return None;
+    }
+    let asked = |name: &String| config.events.as_ref().is_none_or(|kinds| kinds.contains(name));
+    let wanted: Vec<bool> = events.kind_names().iter().map(asked).collect();
+    let min = config.min_value.unwrap_or(f32::NEG_INFINITY);
+    let mut kept = Vec::with_capacity(events.len());
+    for row in 0..events.len() {
+        if !wanted[events.kind_number(row) as usize] {
+            report.other_event += 1;
+        } else if events.values()[row] < min {
+            report.below_min_value += 1;
+        } else {
+            kept.push(row as u32);
+        }
+    }
+    Some(kept)
+}
+
+fn check_config(events: &Events, config: &ShapeConfig) -> Result<(), DataError> {
     if let Some(min) = config.min_value.filter(|m| !m.is_finite()) {
         return Err(DataError::Config {
             key: "min_value",
@@ -126,7 +166,7 @@ fn check_config(data: &Dataset, config: &ShapeConfig) -> Result<(), DataError> {
     let Some(asked) = &config.events else {
         return Ok(());
     };
-    let known: BTreeSet<&str> = data.events.iter().map(|e| e.event.as_str()).collect();
+    let known = events.kinds_in_use();
     match asked.iter().find(|kind| !known.contains(kind.as_str())) {
         None if asked.is_empty() => Err(DataError::Config {
             key: "events",
@@ -142,108 +182,175 @@ fn check_config(data: &Dataset, config: &ShapeConfig) -> Result<(), DataError> {
     }
 }
 
-/// One event a pair, by user, then item; independent of the order of the input up to exact ties.
-fn merge_repeats(events: &mut [&Event]) -> Vec<Event> {
-    events.sort_by(|a, b| {
-        (a.user, a.item)
-            .cmp(&(b.user, b.item))
-            .then(b.value.total_cmp(&a.value))
-            .then(a.event.cmp(&b.event))
-    });
-    events
-        .chunk_by(|a, b| (a.user, a.item) == (b.user, b.item))
-        .map(|repeats| Event {
-            timestamp: repeats.iter().filter_map(|e| e.timestamp).min(),
-            ..repeats[0].clone()
-        })
-        .collect()
+/// One row a user and item, by user, then item.
+struct Pairs {
+    /// `keys[starts[u]..starts[u + 1]]` are the pairs of user `u`, as in [`ByUser`].
+    starts: Vec<u32>,
+    keys: Vec<u64>,
+    /// Rows whose pair has an earlier time than they, with that time.
+    times: HashMap<u32, i64>,
+}
+
+impl Pairs {
+    /// Puts the earlier times into the events that are left.
+    fn set_times(&self, left: &mut Events) {
+        if self.times.is_empty() {
+            return;
+        }
+        for (position, key) in self.keys.iter().enumerate() {
+            if let Some(&time) = self.times.get(&row_of(*key)) {
+                left.set_timestamp(position, Some(time));
+            }
+        }
+    }
+}
+
+/// Keeps one row of every pair.
+fn merge_repeats(events: &Events, grouped: ByUser) -> Pairs {
+    let mut pairs =
+        Pairs { starts: grouped.starts().to_vec(), keys: Vec::new(), times: HashMap::new() };
+    let repeats = |history: &[u64]| history.windows(2).any(|w| item_of(w[0]) == item_of(w[1]));
+    if !grouped.histories().any(repeats) {
+        pairs.keys = grouped.into_keys();
+        return pairs;
+    }
+    pairs.keys.reserve_exact(grouped.keys().len());
+    for user in 0..grouped.starts().len() - 1 {
+        let range = grouped.starts()[user] as usize..grouped.starts()[user + 1] as usize;
+        for same in grouped.keys()[range].chunk_by(|a, b| item_of(*a) == item_of(*b)) {
+            pairs.keys.push(best(events, same));
+            if same.len() > 1 {
+                earliest(events, same, &mut pairs);
+            }
+        }
+        pairs.starts[user + 1] = pairs.keys.len() as u32;
+    }
+    pairs
+}
+
+/// The row with the largest value; of several the one whose kind comes first by name, then the
+/// one that came first.
+fn best(events: &Events, same: &[u64]) -> u64 {
+    let order = |a: &u64, b: &u64| {
+        let (a, b) = (row_of(*a) as usize, row_of(*b) as usize);
+        let value = events.values()[a].total_cmp(&events.values()[b]);
+        value.then_with(|| events.kind_name(b).cmp(events.kind_name(a))).then(b.cmp(&a))
+    };
+    same.iter().copied().max_by(order).unwrap_or(same[0])
+}
+
+/// Notes the earliest time of some rows, when it is not that of the row that stays.
+fn earliest(events: &Events, same: &[u64], pairs: &mut Pairs) {
+    let time = |key: &u64| events.timestamp(row_of(*key) as usize);
+    if let (Some(first), Some(kept)) = (same.iter().filter_map(time).min(), pairs.keys.last())
+        && time(kept) != Some(first)
+    {
+        pairs.times.insert(row_of(*kept), first);
+    }
 }
 
 /// One kind of node of the user-item graph.
 struct Side {
-    /// Events of each node: `rows[start[n]..start[n + 1]]`.
-    start: Vec<usize>,
-    rows: Vec<usize>,
-    /// Events that are still there.
-    degree: Vec<usize>,
-    core: usize,
+    /// Pairs of each node: `rows[start[n]..start[n + 1]]`.
+    start: Vec<u32>,
+    /// None where the pairs of a node are those from `start[n]` on themselves.
+    rows: Option<Vec<u32>>,
+    /// Pairs that are still there.
+    degree: Vec<u32>,
+    core: u32,
 }
 
 impl Side {
-    fn new(node_of: &[usize], n_nodes: usize, core: usize) -> Self {
-        let mut degree = vec![0; n_nodes];
-        node_of.iter().for_each(|&n| degree[n] += 1);
-        let mut start = vec![0; n_nodes + 1];
-        for n in 0..n_nodes {
+    fn users(pairs: &Pairs, core: usize) -> Self {
+        let start = pairs.starts.clone();
+        let degree = start.windows(2).map(|w| w[1] - w[0]).collect();
+        Self { start, rows: None, degree, core: u32::try_from(core).unwrap_or(u32::MAX) }
+    }
+
+    fn items(pairs: &Pairs, n_items: usize, core: usize) -> Self {
+        let mut degree = vec![0u32; n_items];
+        pairs.keys.iter().for_each(|key| degree[item_of(*key) as usize] += 1);
+        let mut start = vec![0u32; n_items + 1];
+        for n in 0..n_items {
             start[n + 1] = start[n] + degree[n];
         }
         let mut next = start.clone();
-        let mut rows = vec![0; node_of.len()];
-        for (row, &n) in node_of.iter().enumerate() {
-            rows[next[n]] = row;
-            next[n] += 1;
+        let mut rows = vec![0u32; pairs.keys.len()];
+        for (row, key) in pairs.keys.iter().enumerate() {
+            let slot = &mut next[item_of(*key) as usize];
+            rows[*slot as usize] = row as u32;
+            *slot += 1;
         }
-        Self { start, rows, degree, core }
+        let core = u32::try_from(core).unwrap_or(u32::MAX);
+        Self { start, rows: Some(rows), degree, core }
     }
 
-    /// Nodes that have events, but too few.
-    fn weak(&self) -> Vec<usize> {
-        (0..self.degree.len()).filter(|&n| (1..self.core).contains(&self.degree[n])).collect()
+    fn is_weak(&self, node: u32) -> bool {
+        (1..self.core).contains(&self.degree[node as usize])
+    }
+
+    /// Nodes that have pairs, but too few.
+    fn weak(&self) -> Vec<u32> {
+        (0..self.degree.len() as u32).filter(|n| self.is_weak(*n)).collect()
+    }
+
+    /// Nodes that have pairs.
+    fn n_with_pairs(&self) -> usize {
+        self.degree.iter().filter(|d| **d > 0).count()
     }
 }
 
-/// Takes away the events of `weak` nodes; gives back how many, and the nodes of the other side
+/// Takes away the pairs of `weak` nodes; gives back how many, and the nodes of the other side
 /// that became weak by it.
 fn peel(
     this: &mut Side,
     other: &mut Side,
-    other_of: &[usize],
-    weak: &[usize],
+    other_of: impl Fn(u32) -> u32,
+    weak: &[u32],
     alive: &mut [bool],
-) -> (usize, Vec<usize>) {
+) -> (usize, Vec<u32>) {
     let (mut taken, mut touched) = (0, Vec::new());
     for &node in weak {
-        for &row in &this.rows[this.start[node]..this.start[node + 1]] {
-            if alive[row] {
-                alive[row] = false;
+        let node = node as usize;
+        for at in this.start[node]..this.start[node + 1] {
+            let row = this.rows.as_ref().map_or(at, |rows| rows[at as usize]);
+            if std::mem::take(&mut alive[row as usize]) {
                 taken += 1;
-                other.degree[other_of[row]] -= 1;
-                touched.push(other_of[row]);
+                let end = other_of(row);
+                other.degree[end as usize] -= 1;
+                touched.push(end);
             }
         }
         this.degree[node] = 0;
     }
     touched.sort_unstable();
     touched.dedup();
-    touched.retain(|&n| (1..other.core).contains(&other.degree[n]));
+    touched.retain(|&n| other.is_weak(n));
     (taken, touched)
 }
 
-/// Which of the (distinct) pairs are in the k-core.
-fn k_core(
-    events: &[Event],
-    n_users: usize,
-    n_items: usize,
-    config: &ShapeConfig,
-    report: &mut ShapeReport,
-) -> Vec<bool> {
-    let user_of: Vec<usize> = events.iter().map(|e| e.user.index()).collect();
-    let item_of: Vec<usize> = events.iter().map(|e| e.item.index()).collect();
-    let mut users = Side::new(&user_of, n_users, config.user_core);
-    let mut items = Side::new(&item_of, n_items, config.item_core);
-    let had = |side: &Side| side.degree.iter().filter(|d| **d > 0).count();
-    let before = (had(&users), had(&items));
-    let mut alive = vec![true; events.len()];
+/// Keeps those of the pairs that are in the k-core.
+fn k_core(pairs: &mut Pairs, n_items: usize, config: &ShapeConfig, report: &mut ShapeReport) {
+    if config.user_core <= 1 && config.item_core <= 1 {
+        return;
+    }
+    let mut users = Side::users(pairs, config.user_core);
+    let mut items = Side::items(pairs, n_items, config.item_core);
+    let before = (users.n_with_pairs(), items.n_with_pairs());
+    let mut alive = vec![true; pairs.keys.len()];
+    let starts = &pairs.starts;
+    let user_of = |row: u32| starts.partition_point(|start| *start <= row) as u32 - 1;
+    let item_of = |row: u32| item_of(pairs.keys[row as usize]);
     let mut weak_users = users.weak();
     let mut first = true;
     loop {
         let (by_users, mut weak_items) =
-            peel(&mut users, &mut items, &item_of, &weak_users, &mut alive);
+            peel(&mut users, &mut items, item_of, &weak_users, &mut alive);
         if std::mem::take(&mut first) {
             // Later on only touched items can have become weak.
             weak_items = items.weak();
         }
-        let (by_items, next) = peel(&mut items, &mut users, &user_of, &weak_items, &mut alive);
+        let (by_items, next) = peel(&mut items, &mut users, user_of, &weak_items, &mut alive);
         if by_users + by_items == 0 {
             break;
         }
@@ -252,27 +359,32 @@ fn k_core(
         report.core_rounds += 1;
         weak_users = next;
     }
-    report.users_dropped = before.0 - had(&users);
-    report.items_dropped = before.1 - had(&items);
-    alive
+    report.users_dropped = before.0 - users.n_with_pairs();
+    report.items_dropped = before.1 - items.n_with_pairs();
+    let mut marks = alive.iter();
+    pairs.keys.retain(|_| marks.next().copied().unwrap_or(false));
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Item, User};
+    use std::collections::BTreeSet;
+
+    use crate::{Event, Item, User};
     use proptest::prelude::*;
     use quintet_core::{ItemIdx, UserIdx};
 
-    fn dataset(n_users: usize, n_items: usize, events: Vec<Event>) -> Dataset {
+    fn dataset(n_users: usize, n_items: usize, events: &[Event<'_>]) -> Dataset {
+        let events = events.iter().copied().collect();
         let users = (0..n_users).map(|u| User { id: format!("u{u}"), ..User::default() });
         let items = (0..n_items).map(|i| Item { id: format!("i{i}"), ..Item::default() });
         let (users, items) = (users.collect(), items.collect());
         Dataset { users, items, events, ..Dataset::default() }
     }
 
-    fn event(user: u32, item: u32, kind: &str, value: f32, timestamp: Option<i64>) -> Event {
-        Event { user: UserIdx(user), item: ItemIdx(item), event: kind.into(), value, timestamp }
+    fn event(user: u32, item: u32, kind: &str, value: f32, timestamp: Option<i64>) -> Event<'_> {
+        let (user, item) = (UserIdx(user), ItemIdx(item));
+        Event { user, item, event: kind, value, timestamp, part: None }
     }
 
     #[test]
@@ -289,8 +401,8 @@ mod tests {
             events: Some(vec!["like".into()]),
             ..ShapeConfig::default()
         };
-        let shaped = shape(&dataset(2, 2, events), &config).unwrap();
-        assert_eq!(shaped.events, [event(0, 0, "like", 5.0, Some(20))]);
+        let shaped = shape(&dataset(2, 2, &events), &config).unwrap();
+        assert_eq!(shaped.events, Events::from_iter([event(0, 0, "like", 5.0, Some(20))]));
         let r = shaped.report;
         assert_eq!((r.rows_in, r.other_event, r.below_min_value, r.merged_repeats), (4, 1, 1, 1));
         assert_eq!((r.rows_out, r.users_out, r.items_out), (1, 1, 1));
@@ -305,7 +417,7 @@ mod tests {
         let pairs = [(0, 0), (1, 0), (1, 1), (2, 1)];
         let events = pairs.map(|(u, i)| event(u, i, "e", 1.0, None)).to_vec();
         let config = ShapeConfig { user_core: 2, item_core: 2, ..ShapeConfig::default() };
-        let r = shape(&dataset(3, 2, events), &config).unwrap().report;
+        let r = shape(&dataset(3, 2, &events), &config).unwrap().report;
         assert_eq!((r.dropped_by_core_users, r.dropped_by_core_items, r.core_rounds), (2, 2, 1));
         assert_eq!((r.users_dropped, r.items_dropped, r.rows_out), (3, 2, 0));
         assert!(r.adds_up());
@@ -313,7 +425,7 @@ mod tests {
 
     #[test]
     fn bad_settings_are_errors() {
-        let data = dataset(1, 1, vec![event(0, 0, "click", 1.0, None)]);
+        let data = dataset(1, 1, &[event(0, 0, "click", 1.0, None)]);
         let typo = ShapeConfig { events: Some(vec!["clik".into()]), ..ShapeConfig::default() };
         let err = shape(&data, &typo).unwrap_err().to_string();
         assert_eq!(err, "events is \"clik\"; expected kinds that occur: click");
@@ -357,7 +469,7 @@ mod tests {
             let config = ShapeConfig {
                 min_value: Some(min), user_core, item_core, ..ShapeConfig::default()
             };
-            let shaped = shape(&dataset(12, 10, events.clone()), &config).unwrap();
+            let shaped = shape(&dataset(12, 10, &events), &config).unwrap();
             let pairs: BTreeSet<_> = raw
                 .iter()
                 .filter(|r| r.2 >= threshold)
@@ -367,7 +479,7 @@ mod tests {
             let want = naive_core(pairs, user_core, item_core);
             prop_assert_eq!(got, Vec::from_iter(want));
             prop_assert!(shaped.report.adds_up(), "{:?}", shaped.report);
-            for e in &shaped.events {
+            for e in shaped.events.iter() {
                 let best = events.iter().filter(|o| (o.user, o.item) == (e.user, e.item));
                 let best = best.map(|o| o.value).fold(f32::MIN, f32::max);
                 prop_assert_eq!(e.value, best);

@@ -1,111 +1,14 @@
-//! Train, validation and test: how events are divided, and the account of it.
+//! Train, validation and test: dividing events, and the account of it.
 
-use quintet_core::{CoreError, Held, Interactions, SeedStream, Test, Triplet, Valid};
+use std::borrow::Cow;
+
+use quintet_core::{
+    CoreError, Held, Interactions, ItemIdx, SeedStream, Test, Triplet, UserIdx, Valid,
+};
 use serde::{Deserialize, Serialize};
 
-use crate::dataset::check_events;
-use crate::split_assign::assign;
-use crate::{DataError, Event};
-
-/// How events are divided. In TOML: `strategy = "random"`, and the other keys beside it.
-///
-/// Shares are of all events (of [`SplitConfig::ColdItems`], see there); a rest stays in train.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "strategy", rename_all = "snake_case", deny_unknown_fields)]
-#[non_exhaustive]
-pub enum SplitConfig {
-    /// Every event by chance, whoever it is of.
-    Random {
-        /// Share of the events held out for choices.
-        #[serde(default = "tenth")]
-        valid: f64,
-        /// Share of the events held out for the report.
-        #[serde(default = "tenth")]
-        test: f64,
-        /// Instead of the seed of the run.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        seed: Option<u64>,
-    },
-    /// Of every user the last event is test, the one before it validation. Events at one time
-    /// count by item position. Users with fewer than three events stay in train.
-    LeaveOneOut {},
-    /// Everybody's events before one moment are train, after a later moment test. Events at one
-    /// time stay together, so shares are met as nearly as the times allow.
-    Temporal {
-        /// Share of the events between the two moments.
-        #[serde(default = "tenth")]
-        valid: f64,
-        /// Share of the events after the second moment.
-        #[serde(default = "tenth")]
-        test: f64,
-    },
-    /// A share of the items is brand-new: all events of one half of them are test, of the other
-    /// half validation. The events of the remaining items are divided as in
-    /// [`SplitConfig::Random`].
-    ColdItems {
-        /// Share of the items that have events.
-        share: f64,
-        /// Share of the remaining items' events held out for choices.
-        #[serde(default)]
-        valid: f64,
-        /// Share of the remaining items' events held out for the report.
-        #[serde(default)]
-        test: f64,
-        /// Instead of the seed of the run.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        seed: Option<u64>,
-    },
-}
-
-fn tenth() -> f64 {
-    0.1
-}
-
-impl Default for SplitConfig {
-    /// By chance, a tenth each: it needs no timestamps.
-    fn default() -> Self {
-        SplitConfig::Random { valid: tenth(), test: tenth(), seed: None }
-    }
-}
-
-impl SplitConfig {
-    /// The name in configuration files.
-    pub fn strategy(&self) -> &'static str {
-        match self {
-            SplitConfig::Random { .. } => "random",
-            SplitConfig::LeaveOneOut {} => "leave_one_out",
-            SplitConfig::Temporal { .. } => "temporal",
-            SplitConfig::ColdItems { .. } => "cold_items",
-        }
-    }
-
-    /// Checks the shares.
-    ///
-    /// # Errors
-    /// A share that is negative or not a number, or shares that leave nothing for train.
-    pub fn validate(&self) -> Result<(), DataError> {
-        let check = |key: &'static str, share: f64| {
-            if (0.0..1.0).contains(&share) {
-                return Ok(());
-            }
-            let expected = "a share from 0 to below 1".into();
-            Err(DataError::Config { key, expected, found: share.to_string() })
-        };
-        match *self {
-            SplitConfig::LeaveOneOut {} => Ok(()),
-            SplitConfig::Random { valid, test, .. }
-            | SplitConfig::Temporal { valid, test }
-            | SplitConfig::ColdItems { valid, test, .. } => {
-                if let SplitConfig::ColdItems { share, .. } = *self {
-                    check("share", share)?;
-                }
-                check("valid", valid)?;
-                check("test", test)?;
-                check("valid + test", valid + test)
-            }
-        }
-    }
-}
+use crate::split_assign::{Place, Rows, assign};
+use crate::{DataError, Events, SplitConfig};
 
 /// The three parts as sparse matrices over all users and items.
 #[derive(Debug, Clone, PartialEq)]
@@ -117,10 +20,42 @@ pub struct Split {
     pub valid: Held<Valid>,
     /// What the report looks at, once.
     pub test: Held<Test>,
-    /// Train and validation together: what users have seen when the test comes.
+    /// What users have seen when the test comes: train, validation, and the known history of
+    /// brand-new users.
     pub seen_for_test: Interactions,
+    /// The known history of brand-new users ([`SplitConfig::ColdUsers`]); empty otherwise.
+    pub history: Interactions,
     /// The account.
     pub report: SplitReport,
+}
+
+impl Split {
+    /// What users have seen when validation comes: train, and the known history of brand-new
+    /// users.
+    ///
+    /// # Errors
+    /// None that the parts of one split can cause.
+    pub fn seen_for_valid(&self) -> Result<Cow<'_, Interactions>, DataError> {
+        if self.history.nnz() == 0 {
+            return Ok(Cow::Borrowed(&self.train));
+        }
+        let (n_users, n_items) = (self.train.n_users(), self.train.n_items());
+        let cells = self.train.iter().chain(self.history.iter());
+        Ok(Cow::Owned(Interactions::from_triplets(n_users, n_items, cells)?))
+    }
+
+    /// How many groups of near-duplicate items have a member that train shows and a held-out
+    /// member that it does not: content that looks brand-new and was seen in training.
+    pub fn duplicate_leaks(&self, groups: &[Vec<ItemIdx>]) -> usize {
+        let in_train = self.train.item_counts();
+        let mut held = self.test.truth().item_counts();
+        for (held, valid) in held.iter_mut().zip(self.valid.truth().item_counts()) {
+            *held += valid;
+        }
+        let known = |i: &ItemIdx| in_train.get(i.index()).is_some_and(|n| *n > 0);
+        let new = |i: &ItemIdx| !known(i) && held.get(i.index()).is_some_and(|n| *n > 0);
+        groups.iter().filter(|g| g.iter().any(known) && g.iter().any(new)).count()
+    }
 }
 
 /// What one part holds.
@@ -141,8 +76,8 @@ pub struct PartReport {
     pub last: Option<i64>,
 }
 
-/// The account of a split: `rows_in` is the sum of the rows of the three parts, `dropped_valid`
-/// and `dropped_test`.
+/// The account of a split: `rows_in` is the sum of the rows of the three parts, `history`,
+/// `dropped_valid` and `dropped_test`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct SplitReport {
@@ -156,27 +91,92 @@ pub struct SplitReport {
     pub valid: PartReport,
     /// What the report looks at, without the dropped events.
     pub test: PartReport,
+    /// Known events of brand-new users, which are in no part.
+    #[serde(default)]
+    pub history: usize,
     /// Validation events left out, because their user has none in train.
     pub dropped_valid: usize,
     /// Test events left out, because their user has none in train.
     pub dropped_test: usize,
     /// Users of the dropped events.
     pub dropped_users: usize,
-    /// Users with too few events to be divided, who stay in train (leave-one-out).
+    /// Users with too few events to be divided, who stay in train (leave-one-out, mmrec).
     pub short_histories: usize,
     /// Items in validation that train never shows.
     pub n_cold_items_in_valid: usize,
     /// Items in test that train never shows.
     pub n_cold_items_in_test: usize,
-    /// The leakage check: pairs that occur in more than one part. Always 0.
+    /// Users in validation that train never shows (cold users).
+    #[serde(default)]
+    pub n_cold_users_in_valid: usize,
+    /// Users in test that train never shows (cold users).
+    #[serde(default)]
+    pub n_cold_users_in_test: usize,
+    /// The leakage check of pairs: those that occur in more than one part. Always 0.
     pub shared_pairs: usize,
+    /// The leakage check of time: train events that are not earlier than the first test event.
+    /// A model learns from them what happened after a moment it is tested at. 0 for `temporal`.
+    #[serde(default)]
+    pub train_after_test_began: usize,
+    /// Groups of near-duplicate items across train and the brand-new items of the other parts,
+    /// where the caller has looked ([`Split::duplicate_leaks`]).
+    #[serde(default)]
+    pub duplicate_leaks: Option<usize>,
 }
 
 impl SplitReport {
     /// Whether every row is accounted for.
     pub fn adds_up(&self) -> bool {
         let parts = self.train.rows + self.valid.rows + self.test.rows;
-        self.rows_in == parts + self.dropped_valid + self.dropped_test
+        self.rows_in == parts + self.history + self.dropped_valid + self.dropped_test
+    }
+
+    /// A few lines for a terminal: the real proportions and the leakage check.
+    pub fn summary(&self) -> Vec<String> {
+        let part = |name: &str, p: &PartReport| {
+            let share = 100.0 * p.share;
+            format!("{name} {} ({share:.1} %; {} users, {} items)", p.rows, p.users, p.items)
+        };
+        let mut lines = vec![format!(
+            "{}: {}, {}, {}",
+            self.strategy,
+            part("train", &self.train),
+            part("validation", &self.valid),
+            part("test", &self.test)
+        )];
+        let left_out = self.dropped_valid + self.dropped_test;
+        if left_out > 0 {
+            lines.push(format!(
+                "left out: {left_out} held-out events of {} users whom train never shows",
+                self.dropped_users
+            ));
+        }
+        if self.history > 0 {
+            lines.push(format!("known history of brand-new users: {} events", self.history));
+        }
+        if self.short_histories > 0 {
+            let n = self.short_histories;
+            lines.push(format!("{n} users have too few events to be divided and stay in train"));
+        }
+        let mut checks = vec![
+            format!("{} pairs in two parts", self.shared_pairs),
+            format!(
+                "{} + {} users and {} + {} items that train never shows",
+                self.n_cold_users_in_valid,
+                self.n_cold_users_in_test,
+                self.n_cold_items_in_valid,
+                self.n_cold_items_in_test
+            ),
+        ];
+        if self.test.first.is_some() {
+            let late = self.train_after_test_began;
+            checks.push(format!("{late} train events after the first test event"));
+        }
+        if let Some(groups) = self.duplicate_leaks {
+            checks.push(format!("{groups} groups of near-duplicates across train and the rest"));
+        }
+        lines.push(format!("leakage (validation + test): {}", checks.join("; ")));
+        lines
     }
 }
 
@@ -184,134 +184,175 @@ impl SplitReport {
 /// test.
 ///
 /// The result depends on the events, not on their order. Users without an event in train are
-/// left out of validation and test and counted; items without one stay, as cold items.
+/// left out of validation and test and counted, unless the strategy makes them; items without
+/// one stay, as cold items.
 ///
 /// # Errors
 /// A share out of range, a user and item that come twice, events out of range, a split by time
-/// of events without a time, or nothing left for train.
+/// of events without a time, a predefined split of events without a part, or nothing left for
+/// train.
+///
+/// # Panics
+/// When there are 2³² events or more.
 pub fn split(
-    events: &[Event],
+    events: &Events,
     n_users: usize,
     n_items: usize,
     config: &SplitConfig,
     seed: SeedStream,
 ) -> Result<Split, DataError> {
+    assert!(u32::try_from(events.len()).is_ok(), "{} events exceed 32 bits", events.len());
     config.validate()?;
-    check_events(events, n_users, n_items)?;
-    let mut rows: Vec<&Event> = events.iter().collect();
-    rows.sort_by_key(|e| (e.user, e.item));
-    if let Some(w) = rows.windows(2).find(|w| (w[0].user, w[0].item) == (w[1].user, w[1].item)) {
-        return Err(CoreError::DuplicatePair { user: w[0].user.0, item: w[0].item.0 }.into());
+    events.check(n_users, n_items)?;
+    let rows = Rows::new(events);
+    let pair = |at: usize| (rows.user(at), rows.item(at));
+    if let Some(at) = (1..rows.len()).find(|&at| pair(at) == pair(at - 1)) {
+        let (user, item) = (UserIdx::new(rows.user(at)).0, ItemIdx::new(rows.item(at)).0);
+        return Err(CoreError::DuplicatePair { user, item }.into());
     }
     let mut report = SplitReport {
         strategy: config.strategy().to_owned(),
         rows_in: rows.len(),
         ..SplitReport::default()
     };
-    let parts = assign(config, &rows, seed, &mut report)?;
-    let mut by_part: [Vec<&Event>; 3] = Default::default();
-    for (&row, &part) in rows.iter().zip(&parts) {
-        by_part[part as usize].push(row);
-    }
-    let [train, valid, test] = by_part;
-    if train.is_empty() {
+    let mut places = assign(config, &rows, seed, &mut report)?;
+    if !places.contains(&Place::Train) {
+        let count = |place| places.iter().filter(|p| **p == place).count();
+        let (n, valid, test) = (rows.len(), count(Place::Valid), count(Place::Test));
         return Err(DataError::EmptyTrain {
             strategy: config.strategy(),
-            why: format!(
-                "of {} events, {} are valid and {} test",
-                rows.len(),
-                valid.len(),
-                test.len()
-            ),
+            why: format!("of {n} events, {valid} are valid and {test} test"),
         });
     }
-    let (valid, test) = drop_users_without_train(&train, valid, test, n_users, &mut report);
-    let csr = |part: &[&Event]| {
-        let cell = |e: &&Event| Triplet { user: e.user, item: e.item, value: e.value };
-        Interactions::from_triplets(n_users, n_items, part.iter().map(cell))
-    };
-    let seen: Vec<&Event> = train.iter().chain(&valid).copied().collect();
-    report.train = part_report(&train, n_users, n_items, rows.len());
-    report.valid = part_report(&valid, n_users, n_items, rows.len());
-    report.test = part_report(&test, n_users, n_items, rows.len());
+    if !matches!(config, SplitConfig::ColdUsers { .. }) {
+        drop_users_without_train(&rows, &mut places, n_users, &mut report);
+    }
+    let parts = Parts { rows: &rows, places: &places, n_users, n_items };
+    let history = [Place::ValidHistory, Place::TestHistory];
+    let seen = [Place::Train, Place::Valid, Place::ValidHistory, Place::TestHistory];
+    let wanted: [&[Place]; 5] = [&[Place::Train], &[Place::Valid], &[Place::Test], &history, &seen];
+    let make = |at: usize| parts.make(wanted[at]);
+    let ((train, (valid, test)), (seen, history)) =
+        rayon::join(|| (make(0), rayon::join(|| make(1), || make(2))), || (make(4), make(3)));
+    let (train, valid, test, history, seen) = (train?, valid?, test?, history?, seen?);
+    (report.train, report.valid, report.test) = (train.1, valid.1, test.1);
+    report.history = history.1.rows;
+    report.train_after_test_began = parts.train_after(report.test.first);
     let made = Split {
-        train: csr(&train)?,
-        valid: Held::new(csr(&valid)?),
-        test: Held::new(csr(&test)?),
-        seen_for_test: csr(&seen)?,
+        train: train.0,
+        valid: Held::new(valid.0),
+        test: Held::new(test.0),
+        seen_for_test: seen.0,
+        history: history.0,
         report,
     };
     Ok(with_checks(made))
 }
 
 /// Keeps the held-out events of users that train knows.
-fn drop_users_without_train<'a>(
-    train: &[&'a Event],
-    mut valid: Vec<&'a Event>,
-    mut test: Vec<&'a Event>,
+fn drop_users_without_train(
+    rows: &Rows,
+    places: &mut [Place],
     n_users: usize,
     report: &mut SplitReport,
-) -> (Vec<&'a Event>, Vec<&'a Event>) {
+) {
     let mut known = vec![false; n_users];
-    train.iter().for_each(|e| known[e.user.index()] = true);
+    for (at, place) in places.iter().enumerate() {
+        known[rows.user(at)] |= *place == Place::Train;
+    }
     let mut dropped = vec![false; n_users];
-    let mut keep = |part: &mut Vec<&Event>| {
-        let before = part.len();
-        part.retain(|e| {
-            dropped[e.user.index()] |= !known[e.user.index()];
-            known[e.user.index()]
-        });
-        before - part.len()
-    };
-    report.dropped_valid = keep(&mut valid);
-    report.dropped_test = keep(&mut test);
+    for (at, place) in places.iter_mut().enumerate() {
+        let user = rows.user(at);
+        let (count, gone) = match *place {
+            Place::Valid if !known[user] => (&mut report.dropped_valid, Place::DroppedValid),
+            Place::Test if !known[user] => (&mut report.dropped_test, Place::DroppedTest),
+            _ => continue,
+        };
+        *count += 1;
+        *place = gone;
+        dropped[user] = true;
+    }
     report.dropped_users = dropped.iter().filter(|d| **d).count();
-    (valid, test)
 }
 
-fn part_report(part: &[&Event], n_users: usize, n_items: usize, rows_in: usize) -> PartReport {
-    let mut users = vec![false; n_users];
-    let mut items = vec![false; n_items];
-    for e in part {
-        users[e.user.index()] = true;
-        items[e.item.index()] = true;
+/// Rows with their places.
+struct Parts<'a> {
+    rows: &'a Rows<'a>,
+    places: &'a [Place],
+    n_users: usize,
+    n_items: usize,
+}
+
+impl Parts<'_> {
+    /// The rows in some places as a matrix, and what they are.
+    fn make(&self, places: &[Place]) -> Result<(Interactions, PartReport), DataError> {
+        let wanted = |at: usize| places.contains(&self.places[at]);
+        let mut users = vec![false; self.n_users];
+        let mut items = vec![false; self.n_items];
+        let mut part = PartReport::default();
+        let n = (0..self.places.len()).filter(|&at| wanted(at)).count();
+        let cells = (0..self.places.len()).filter(|&at| wanted(at)).map(|at| {
+            let (user, item) = (self.rows.user(at), self.rows.item(at));
+            (users[user], items[item]) = (true, true);
+            if let Some(time) = self.rows.time(at) {
+                part.first = Some(part.first.map_or(time, |first| first.min(time)));
+                part.last = part.last.max(Some(time));
+            }
+            let value = self.rows.events.values()[self.rows.order[at] as usize];
+            Triplet { user: UserIdx::new(user), item: ItemIdx::new(item), value }
+        });
+        let matrix = Interactions::from_sorted(self.n_users, self.n_items, n, cells)?;
+        let count = |flags: &[bool]| flags.iter().filter(|f| **f).count();
+        part.rows = n;
+        part.share = n as f64 / self.rows.len() as f64;
+        (part.users, part.items) = (count(&users), count(&items));
+        Ok((matrix, part))
     }
-    let count = |flags: &[bool]| flags.iter().filter(|f| **f).count();
-    PartReport {
-        rows: part.len(),
-        share: part.len() as f64 / rows_in as f64,
-        users: count(&users),
-        items: count(&items),
-        first: part.iter().filter_map(|e| e.timestamp).min(),
-        last: part.iter().filter_map(|e| e.timestamp).max(),
+
+    /// How many train rows are not earlier than a time.
+    fn train_after(&self, time: Option<i64>) -> usize {
+        let Some(time) = time else { return 0 };
+        let train = |at: &usize| self.places[*at] == Place::Train;
+        (0..self.places.len()).filter(train).filter(|&at| self.rows.time(at) >= Some(time)).count()
     }
 }
 
-/// Counts cold items and shared pairs on the finished matrices, not on what led to them.
+/// Counts cold users and items and shared pairs on the finished matrices, not on what led to
+/// them.
 fn with_checks(mut made: Split) -> Split {
     let in_train = made.train.item_counts();
-    let cold = |part: &Interactions| {
+    let cold_items = |part: &Interactions| {
         let counts = part.item_counts();
         counts.iter().zip(&in_train).filter(|(here, train)| **here > 0 && **train == 0).count()
+    };
+    let cold_users = |part: &Interactions| {
+        let users = (0..part.n_users()).map(UserIdx::new);
+        users.filter(|&u| !part.items(u).is_empty() && made.train.items(u).is_empty()).count()
     };
     let shared = |part: &Interactions, seen: &Interactions| {
         part.iter().filter(|t| seen.contains(t.user, t.item)).count()
     };
     let (valid, test) = (made.valid.truth(), made.test.truth());
-    made.report.n_cold_items_in_valid = cold(valid);
-    made.report.n_cold_items_in_test = cold(test);
-    made.report.shared_pairs = shared(valid, &made.train) + shared(test, &made.seen_for_test);
+    let report = &mut made.report;
+    report.n_cold_items_in_valid = cold_items(valid);
+    report.n_cold_items_in_test = cold_items(test);
+    (report.n_cold_users_in_valid, report.n_cold_users_in_test) =
+        (cold_users(valid), cold_users(test));
+    report.shared_pairs = shared(valid, &made.train)
+        + shared(test, &made.seen_for_test)
+        + shared(&made.history, &made.train);
     made
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Event, Part};
     use proptest::prelude::*;
-    use quintet_core::{ItemIdx, UserIdx};
 
-    fn event(user: u32, item: u32, timestamp: Option<i64>) -> Event {
-        Event { user: UserIdx(user), item: ItemIdx(item), event: "e".into(), value: 1.0, timestamp }
+    fn event(user: u32, item: u32, timestamp: Option<i64>) -> Event<'static> {
+        let (user, item) = (UserIdx(user), ItemIdx(item));
+        Event { user, item, event: "e", value: 1.0, timestamp, part: None }
     }
 
     fn pairs(m: &Interactions) -> Vec<(u32, u32)> {
@@ -319,7 +360,8 @@ mod tests {
     }
 
     fn run(events: &[Event], config: &SplitConfig) -> Result<Split, DataError> {
-        split(events, 4, 10, config, SeedStream::new(1))
+        let events: Events = events.iter().copied().collect();
+        split(&events, 4, 10, config, SeedStream::new(1))
     }
 
     #[test]
@@ -373,23 +415,10 @@ mod tests {
         let mostly_test = SplitConfig::Temporal { valid: 0.0, test: 0.9 };
         let err = run(&one_moment, &mostly_test).unwrap_err();
         assert!(matches!(err, DataError::EmptyTrain { .. }), "{err}");
-        for (valid, test) in [(-0.1, 0.1), (0.5, 0.5), (f64::NAN, 0.1)] {
-            let config = SplitConfig::Random { valid, test, seed: None };
-            assert!(matches!(config.validate(), Err(DataError::Config { .. })));
-        }
-    }
-
-    #[test]
-    fn configs_are_read_strictly() {
-        let read = toml::from_str::<SplitConfig>;
-        assert_eq!(read("strategy = 'leave_one_out'").unwrap(), SplitConfig::LeaveOneOut {});
-        let temporal = read("strategy = 'temporal'\ntest = 0.2").unwrap();
-        assert_eq!(temporal, SplitConfig::Temporal { valid: 0.1, test: 0.2 });
-        let seeded = SplitConfig::Random { valid: 0.0, test: 0.5, seed: Some(3) };
-        assert_eq!(read("strategy = 'random'\nvalid = 0.0\ntest = 0.5\nseed = 3").unwrap(), seeded);
-        assert!(read("strategy = 'leave_one_out'\ntest = 0.1").is_err());
-        assert!(read("strategy = 'temporal'\ntets = 0.1").is_err());
-        assert!(read("strategy = 'by_moon'").unwrap_err().to_string().contains("by_moon"));
+        let mut labelled = untimed;
+        labelled[0].part = Some(Part::Train);
+        let err = run(&labelled, &SplitConfig::Predefined {}).unwrap_err().to_string();
+        assert!(err.contains("1 of 2"), "{err}");
     }
 
     #[test]
@@ -405,6 +434,68 @@ mod tests {
         assert_eq!((r.train.rows, r.valid.rows, r.test.rows), (20, 10, 10));
     }
 
+    #[test]
+    fn parts_of_the_source_are_kept() {
+        let parts = [Part::Train, Part::Valid, Part::Test, Part::Train];
+        let events: Vec<Event> = (0u32..)
+            .zip(parts)
+            .map(|(i, part)| Event { part: Some(part), ..event(0, i, None) })
+            .collect();
+        let s = run(&events, &SplitConfig::Predefined {}).unwrap();
+        assert_eq!(pairs(&s.train), [(0, 0), (0, 3)]);
+        assert_eq!((pairs(s.valid.truth()), pairs(s.test.truth())), (vec![(0, 1)], vec![(0, 2)]));
+    }
+
+    #[test]
+    fn every_event_is_in_the_test_fold_of_one_of_k() {
+        let events: Vec<Event> =
+            (0..4).flat_map(|u| (0..10).map(move |i| event(u, i, None))).collect();
+        let mut tested: Vec<(u32, u32)> = (0..3)
+            .flat_map(|fold| {
+                let config = SplitConfig::KFold { folds: 3, fold, valid: 0.1, seed: Some(4) };
+                let s = run(&events, &config).unwrap();
+                // A tenth of 26 or 27 other events, rounded.
+                assert_eq!(s.report.valid.rows, 3);
+                pairs(s.test.truth())
+            })
+            .collect();
+        tested.sort_unstable();
+        assert_eq!(tested, events.iter().map(|e| (e.user.0, e.item.0)).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn cold_users_are_wholly_out_of_train_and_keep_a_history() {
+        let events: Vec<Event> =
+            (0..4).flat_map(|u| (0..10).map(move |i| event(u, i, None))).collect();
+        let config = SplitConfig::ColdUsers { share: 0.5, history: 0.5, seed: None };
+        let s = run(&events, &config).unwrap();
+        let r = &s.report;
+        assert_eq!((r.train.rows, r.valid.rows, r.test.rows, r.history), (20, 5, 5, 10));
+        assert_eq!((r.n_cold_users_in_valid, r.n_cold_users_in_test), (1, 1));
+        assert_eq!((s.seen_for_test.nnz(), s.seen_for_valid().unwrap().nnz()), (35, 30));
+        let new = UserIdx(pairs(s.test.truth())[0].0);
+        assert_eq!((s.train.items(new).len(), s.history.items(new).len()), (0, 5));
+        assert!(r.adds_up());
+    }
+
+    #[test]
+    fn leaks_of_time_and_of_near_duplicates_are_counted() {
+        // User 0 at times 0 to 3; user 1 at times 2, 3, 4. Each one's last event is test.
+        let events = [(0, 0, 0), (0, 1, 1), (0, 2, 2), (0, 3, 3), (1, 4, 2), (1, 5, 3), (1, 6, 4)]
+            .map(|(u, i, t)| event(u, i, Some(t)));
+        let config = SplitConfig::PerUserTemporal { valid: 0.0, test: 0.34 };
+        let s = run(&events, &config).unwrap();
+        assert_eq!(pairs(s.test.truth()), [(0, 3), (1, 6)]);
+        // Test begins at 3, and user 1 trains on an event at 3.
+        assert_eq!(s.report.train_after_test_began, 1);
+        let group = |items: &[u32]| items.iter().map(|i| ItemIdx(*i)).collect::<Vec<_>>();
+        // Item 3 is new and item 0 known; 1 and 2 are both known; 3 and 6 both new; 8 is nobody's.
+        let groups = [group(&[0, 3]), group(&[1, 2]), group(&[3, 6]), group(&[0, 8])];
+        assert_eq!(s.duplicate_leaks(&groups), 1);
+        let lines = s.report.summary().join("\n");
+        assert!(lines.contains("1 train events after the first test event"), "{lines}");
+    }
+
     fn any_config() -> impl Strategy<Value = SplitConfig> {
         let share = || 0.0..0.45f64;
         prop_oneof![
@@ -413,7 +504,27 @@ mod tests {
                 test,
                 seed: None
             }),
+            (share(), share()).prop_map(|(valid, test)| SplitConfig::PerUser {
+                valid,
+                test,
+                seed: None
+            }),
+            Just(SplitConfig::Mmrec { seed: None }),
             Just(SplitConfig::LeaveOneOut {}),
+            Just(SplitConfig::Predefined {}),
+            (share(), share())
+                .prop_map(|(valid, test)| SplitConfig::PerUserTemporal { valid, test }),
+            (2usize..6, 0usize..2, share()).prop_map(|(folds, fold, valid)| SplitConfig::KFold {
+                folds,
+                fold,
+                valid,
+                seed: None
+            }),
+            (share(), share()).prop_map(|(share, history)| SplitConfig::ColdUsers {
+                share,
+                history,
+                seed: None
+            }),
             (share(), share()).prop_map(|(valid, test)| SplitConfig::Temporal { valid, test }),
             (share(), share(), share()).prop_map(|(share, valid, test)| SplitConfig::ColdItems {
                 share,
@@ -428,9 +539,15 @@ mod tests {
         #[test]
         fn parts_partition_the_events(
             raw in proptest::collection::btree_map((0u32..9, 0u32..12), 0i64..20, 1..80),
+            labels in proptest::collection::vec(0usize..3, 80),
             config in any_config(), seed in 0u64..50
         ) {
-            let events: Vec<Event> = raw.iter().map(|(&(u, i), &t)| event(u, i, Some(t))).collect();
+            let labelled = |(((u, i), t), label): ((&(u32, u32), &i64), &usize)| Event {
+                part: Some(Part::ALL[*label]),
+                ..event(*u, *i, Some(*t))
+            };
+            let labelled = |((pair, t), label)| labelled(((pair, t), label));
+            let events: Events = raw.iter().zip(&labels).map(labelled).collect();
             let made = split(&events, 9, 12, &config, SeedStream::new(seed));
             if let Err(error) = made {
                 prop_assert!(matches!(error, DataError::EmptyTrain { .. }), "{error}");
@@ -441,7 +558,8 @@ mod tests {
             prop_assert_eq!(s.report.shared_pairs, 0);
             let (train, valid, test) =
                 (pairs(&s.train), pairs(s.valid.truth()), pairs(s.test.truth()));
-            let mut all = [train.clone(), valid.clone(), test.clone()].concat();
+            let history = pairs(&s.history);
+            let mut all = [train.clone(), valid.clone(), test.clone(), history.clone()].concat();
             all.sort_unstable();
             let n = all.len();
             all.dedup();
@@ -451,8 +569,9 @@ mod tests {
             let lost: Vec<_> = raw.keys().filter(|p| !all.contains(p)).collect();
             prop_assert_eq!(lost.len(), s.report.dropped_valid + s.report.dropped_test);
             prop_assert!(lost.iter().all(|p| !known.contains(&p.0)));
-            prop_assert!(valid.iter().chain(&test).all(|p| known.contains(&p.0)));
-            let mut seen = [train, valid].concat();
+            let new = matches!(config, SplitConfig::ColdUsers { .. });
+            prop_assert!(valid.iter().chain(&test).all(|p| known.contains(&p.0) != new));
+            let mut seen = [train, valid, history].concat();
             seen.sort_unstable();
             prop_assert_eq!(seen, pairs(&s.seen_for_test));
             if matches!(config, SplitConfig::Temporal { .. }) {
@@ -461,7 +580,7 @@ mod tests {
                 prop_assert!(r.test.first.is_none_or(|t| r.train.last.max(r.valid.last) < Some(t)));
             }
             // The order of the events does not matter.
-            let reversed: Vec<Event> = events.into_iter().rev().collect();
+            let reversed: Events = events.iter().rev().collect();
             prop_assert_eq!(split(&reversed, 9, 12, &config, SeedStream::new(seed)).unwrap(), s);
         }
     }

@@ -6,6 +6,7 @@ use quintet_core::{IdMap, ItemIdx, UserIdx};
 use quintet_data::{Item, User};
 
 use crate::IngestError;
+use crate::columns::Known;
 use crate::config::{ItemColumns, JoinConfig, TableFile, TimeUnit, UserColumns};
 use crate::log::{Flaw, Log, Origin, shown};
 use crate::paths::Root;
@@ -34,6 +35,24 @@ impl Catalog {
 
     pub(crate) fn item(&self, id: &str) -> Option<ItemIdx> {
         self.item_ids.position(id).map(ItemIdx::new)
+    }
+
+    /// The bijection between user ids and positions.
+    pub(crate) fn user_ids(&self) -> &IdMap {
+        &self.user_ids
+    }
+
+    /// The bijection between item ids and positions.
+    pub(crate) fn item_ids(&self) -> &IdMap {
+        &self.item_ids
+    }
+
+    /// The ids that tables of users and items list.
+    pub(crate) fn known(&self) -> Known<'_> {
+        Known {
+            users: self.knows_users.then_some(&self.user_ids),
+            items: self.knows_items.then_some(&self.item_ids),
+        }
     }
 
     pub(crate) fn add_user(&mut self, user: User, row: Option<Origin>) -> UserIdx {

@@ -3,10 +3,15 @@
 //! Plain serde structs; an unknown key is refused, so that a typo cannot become a behaviour.
 //! All paths are relative to the data root that is given beside the configuration.
 
+use std::collections::BTreeMap;
+use std::time::SystemTime;
+
 use quintet_core::Modality;
+use quintet_data::Part;
 use serde::{Deserialize, Serialize};
 
 use crate::IngestError;
+use crate::parse::{Clock, rfc3339};
 
 /// What to read and what to do about faults.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -22,6 +27,13 @@ pub struct IngestConfig {
     pub unknown_users: UnknownPolicy,
     /// What to do when one user has several events of one kind with one item.
     pub duplicates: DuplicatePolicy,
+    /// Events before this time are reported and left out: `2020-01-31` or a full RFC 3339 time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<String>,
+    /// Events after this time are reported and left out: `2020-01-31` (its end), a full RFC 3339
+    /// time, or `now`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not_after: Option<String>,
     /// A MovieLens folder; give either this or `tables`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub movielens: Option<MovieLensConfig>,
@@ -44,6 +56,8 @@ impl Default for IngestConfig {
             unknown_items: UnknownPolicy::default(),
             unknown_users: UnknownPolicy::default(),
             duplicates: DuplicatePolicy::default(),
+            not_before: None,
+            not_after: None,
             movielens: None,
             tables: None,
             join: Vec::new(),
@@ -72,6 +86,11 @@ pub enum DuplicatePolicy {
     KeepLast,
     /// Keep the earliest by time stamp; by position in the source when one of them has none.
     KeepFirst,
+    /// Keep the one with the largest value; of several with it, as with `keep_last`.
+    KeepMax,
+    /// Add their values up and keep the sum at the latest time. Rows that agree in everything, a
+    /// time stamp among it, count once.
+    Sum,
     /// Keep them all, for logs in which doing something again is a fact of its own. Only rows
     /// that agree in everything, a time stamp among it, are still merged.
     KeepAll,
@@ -168,7 +187,7 @@ pub enum TimeUnit {
 }
 
 /// The columns of an interactions file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct InteractionColumns {
     /// The user's id.
@@ -188,6 +207,18 @@ pub struct InteractionColumns {
     pub event: Option<String>,
     /// The kind of every event of this file when there is no `event` column.
     pub event_name: String,
+    /// What each kind of event weighs (`view = 1, purchase = 5`): an event's value is the weight
+    /// of its kind, times `value` where there is such a column. A kind without a weight is
+    /// reported and left out. Values are as they are when no weight is given.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub weights: BTreeMap<String, f32>,
+    /// Which part of a split the event is in, for `strategy = "predefined"`: `train`, `valid` or
+    /// `test`, or 0, 1 or 2.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub part: Option<String>,
+    /// The part of every event of this file when there is no `part` column.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub part_name: Option<Part>,
 }
 
 impl Default for InteractionColumns {
@@ -200,6 +231,9 @@ impl Default for InteractionColumns {
             time_unit: TimeUnit::default(),
             event: None,
             event_name: "interaction".to_owned(),
+            weights: BTreeMap::new(),
+            part: None,
+            part_name: None,
         }
     }
 }
@@ -305,6 +339,7 @@ impl IngestConfig {
         if let Some(tables) = &self.tables {
             tables.validate()?;
         }
+        self.clock(TimeUnit::S)?;
         for join in &self.join {
             if join.text.is_empty() && join.attributes.is_empty() {
                 let key = format!("join {:?}", join.path);
@@ -324,6 +359,35 @@ impl IngestConfig {
     }
 }
 
+impl IngestConfig {
+    /// How times of a unit are read under `not_before` and `not_after`.
+    pub(crate) fn clock(&self, unit: TimeUnit) -> Result<Clock, IngestError> {
+        let mut clock = Clock::of(unit);
+        let expected = "a date such as 2020-01-31 or a time such as 2020-01-31T12:00:00Z";
+        let bad = |key: &str, text: &str| config(key, expected, &format!("{text:?}"));
+        if let Some(text) = &self.not_before {
+            clock.earliest = rfc3339(text).ok_or_else(|| bad("not_before", text))?;
+        }
+        clock.latest = match self.not_after.as_deref() {
+            None => clock.latest,
+            Some("now") => {
+                let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+                now.map_or(clock.latest, |d| d.as_secs() as i64)
+            }
+            Some(text) => {
+                let start = rfc3339(text).ok_or_else(|| bad("not_after", text))?;
+                let whole_day = text.len() == 10;
+                if whole_day { start + 86_399 } else { start }
+            }
+        };
+        if clock.earliest > clock.latest {
+            let found = format!("{:?}", self.not_after);
+            return Err(config("not_after", "a time after `not_before`", &found));
+        }
+        Ok(clock)
+    }
+}
+
 impl TablesConfig {
     fn validate(&self) -> Result<(), IngestError> {
         if self.interactions.is_empty() {
@@ -333,6 +397,28 @@ impl TablesConfig {
             if table.columns.event.is_none() && table.columns.event_name.is_empty() {
                 return Err(config("tables.interactions.columns.event_name", "a name", "\"\""));
             }
+            table.columns.validate()?;
+        }
+        Ok(())
+    }
+}
+
+impl InteractionColumns {
+    fn validate(&self) -> Result<(), IngestError> {
+        let key = "tables.interactions.columns";
+        if let Some((name, weight)) = self.weights.iter().find(|(_, w)| !w.is_finite()) {
+            let key = format!("{key}.weights.{name}");
+            return Err(config(&key, "a finite number", &weight.to_string()));
+        }
+        if self.part.is_some() && self.part_name.is_some() {
+            return Err(config(&format!("{key}.part"), "either `part` or `part_name`", "both"));
+        }
+        if self.event.is_none()
+            && !self.weights.is_empty()
+            && !self.weights.contains_key(&self.event_name)
+        {
+            let expected = format!("the weight of {:?}, as there is no `event`", self.event_name);
+            return Err(config(&format!("{key}.weights"), &expected, "none"));
         }
         Ok(())
     }

@@ -1,28 +1,24 @@
-//! Interactions: rows into events, and what to do with those that occur twice.
+//! Interactions: rows into events.
 
-use quintet_data::{Event, Item, User};
+use quintet_core::{ItemIdx, UserIdx};
+use quintet_data::{Events, Item, User};
+use rayon::prelude::*;
 
 use crate::IngestError;
-use crate::catalog::{Catalog, empty_id};
-use crate::config::{DuplicatePolicy, IngestConfig, InteractionColumns, UnknownPolicy};
-use crate::log::{Flaw, Log, Origin, shown};
-use crate::parse;
+use crate::catalog::Catalog;
+use crate::columns::{Draft, Meaning};
+use crate::config::{IngestConfig, InteractionColumns};
+use crate::log::{FileId, Flaw, Log, Origin, shown};
 use crate::paths::Root;
+use crate::places::Places;
 use crate::report::FaultCode;
-use crate::table::{Row, Table, TableSpec};
+use crate::table::{Block, BlockLayout, BlockParser, NEW, ODD, RawBlock, Row, Table, TableSpec};
 
 /// Events with the rows they come from.
 #[derive(Default)]
-pub(crate) struct Events {
-    pub(crate) events: Vec<Event>,
-    pub(crate) rows: Vec<Origin>,
-}
-
-/// Where each column of an interaction was asked for.
-struct Asked {
-    value: Option<usize>,
-    timestamp: Option<usize>,
-    event: Option<usize>,
+pub(crate) struct Sourced {
+    pub(crate) events: Events,
+    pub(crate) places: Places,
 }
 
 /// Reads a table of interactions.
@@ -32,237 +28,311 @@ pub(crate) fn read_events(
     columns: &InteractionColumns,
     config: &IngestConfig,
     catalog: &mut Catalog,
-    into: &mut Events,
+    into: &mut Sourced,
     log: &mut Log,
 ) -> Result<(), IngestError> {
-    let mut names = vec![columns.user.as_str(), columns.item.as_str()];
-    let asked = Asked {
-        value: ask(&mut names, &columns.value),
-        timestamp: ask(&mut names, &columns.timestamp),
-        event: ask(&mut names, &columns.event),
-    };
+    let (meaning, names) = Meaning::new(columns, config)?;
     let mut table = Table::open(root, spec, &names, log)?;
-    while table.next(log)? {
-        let (row, origin) = (table.row(), table.origin());
-        match event(row, columns, &asked, config, catalog) {
-            Ok(draft) => {
-                let event = draft.settle(origin, catalog, log)?;
-                into.events.push(event);
-                into.rows.push(origin);
+    let mut sink = Sink { meaning: &meaning, catalog, into, log };
+    // Blocks are read ahead, so that all threads have work, and put together in their order.
+    let most = 4 * rayon::current_num_threads();
+    // The first block alone makes most ids known, which is cheaper for all the others.
+    let mut ahead = 1;
+    let mut raws: Vec<RawBlock> = Vec::with_capacity(most);
+    loop {
+        let layout = table.block_layout();
+        while raws.len() < ahead
+            && let Some(raw) = table.next_block()?
+        {
+            raws.push(raw);
+        }
+        match layout.filter(|_| !raws.is_empty()) {
+            Some(layout) => {
+                sink.blocks(&mut table, &layout, std::mem::take(&mut raws))?;
+                ahead = (2 * ahead).min(most);
             }
+            None if table.next(sink.log)? => sink.row(table.row(), table.origin())?,
+            None => return Ok(()),
+        }
+    }
+}
+
+/// Where rows become events.
+struct Sink<'a> {
+    meaning: &'a Meaning<'a>,
+    catalog: &'a mut Catalog,
+    into: &'a mut Sourced,
+    log: &'a mut Log,
+}
+
+impl Sink<'_> {
+    /// Takes one row, or reports it.
+    fn row(&mut self, row: &Row, origin: Origin) -> Result<(), IngestError> {
+        match self.meaning.draft(row, &self.catalog.known()) {
+            Ok(draft) => self.settle(&draft, origin),
             Err(flaw) => {
                 let item = Some(row.cell(1)).filter(|id| !id.trim().is_empty());
-                log.drop_row(origin, item, flaw)?;
+                self.log.drop_row(origin, item, flaw)
             }
         }
     }
-    Ok(())
-}
 
-/// Asks for one more column, if it is configured; gives its place.
-fn ask<'a>(names: &mut Vec<&'a str>, name: &'a Option<String>) -> Option<usize> {
-    names.push(name.as_deref()?);
-    Some(names.len() - 1)
-}
-
-/// An event whose row is in order, but whose user and item may still have to be added.
-struct Draft<'a> {
-    user: &'a str,
-    item: &'a str,
-    event: String,
-    value: f32,
-    timestamp: Option<i64>,
-}
-
-fn event<'a>(
-    row: &'a Row,
-    columns: &InteractionColumns,
-    asked: &Asked,
-    config: &IngestConfig,
-    catalog: &Catalog,
-) -> Result<Draft<'a>, Flaw> {
-    let (user, item) = (row.cell(0), row.cell(1));
-    if let Some(flaw) = empty_id(user, "user").or_else(|| empty_id(item, "item")) {
-        return Err(flaw);
-    }
-    let value = asked.value.map_or(Ok(1.0), |c| parse::number(row.cell(c)))?;
-    let time = |c| parse::timestamp(row.cell(c), columns.time_unit);
-    let timestamp = asked.timestamp.map(time).transpose()?;
-    let event = match asked.event.map(|c| row.cell(c).trim()) {
-        Some("") => return Err(Flaw::new(FaultCode::EmptyEvent, "the kind of event", "\"\"")),
-        Some(event) => event.to_owned(),
-        None => columns.event_name.clone(),
-    };
-    let report = UnknownPolicy::Report;
-    if catalog.knows_items && config.unknown_items == report && catalog.item(item).is_none() {
-        let expected = "an item of the catalogue";
-        return Err(Flaw::new(FaultCode::UnknownItem, expected, shown(item)));
-    }
-    if catalog.knows_users && config.unknown_users == report && catalog.user(user).is_none() {
-        let expected = "a user of the users table";
-        return Err(Flaw::new(FaultCode::UnknownUser, expected, shown(user)));
-    }
-    Ok(Draft { user, item, event, value, timestamp })
-}
-
-impl Draft<'_> {
     /// Finds the user and the item, adding those that are new.
-    fn settle(
-        self,
-        origin: Origin,
-        catalog: &mut Catalog,
-        log: &mut Log,
-    ) -> Result<Event, IngestError> {
-        let item = match catalog.item(self.item) {
+    fn settle(&mut self, draft: &Draft, origin: Origin) -> Result<(), IngestError> {
+        let item = match self.catalog.item(draft.item) {
             Some(item) => item,
             None => {
-                if catalog.knows_items {
+                if self.catalog.knows_items {
                     let expected = "an item of the catalogue";
                     let flaw = Flaw::new(FaultCode::AddedItem, expected, "a new one, added");
-                    log.note_row(origin, Some(self.item), flaw)?;
+                    self.log.note_row(origin, Some(draft.item), flaw)?;
                 }
-                catalog.add_item(Item { id: self.item.to_owned(), ..Item::default() }, None)
+                let item = Item { id: draft.item.to_owned(), ..Item::default() };
+                self.catalog.add_item(item, None)
             }
         };
-        let user = match catalog.user(self.user) {
+        let user = match self.catalog.user(draft.user) {
             Some(user) => user,
             None => {
-                if catalog.knows_users {
-                    let found = format!("{}, added", shown(self.user));
+                if self.catalog.knows_users {
+                    let found = format!("{}, added", shown(draft.user));
                     let expected = "a user of the users table";
-                    log.note_row(origin, None, Flaw::new(FaultCode::AddedUser, expected, found))?;
+                    let flaw = Flaw::new(FaultCode::AddedUser, expected, found);
+                    self.log.note_row(origin, None, flaw)?;
                 }
-                catalog.add_user(User { id: self.user.to_owned(), ..User::default() }, None)
+                self.catalog.add_user(User { id: draft.user.to_owned(), ..User::default() }, None)
             }
         };
-        let Self { event, value, timestamp, .. } = self;
-        Ok(Event { user, item, event, value, timestamp })
+        let events = &mut self.into.events;
+        let kind = events.kind(draft.event);
+        events.push_row(user, item, kind, draft.value, draft.timestamp, draft.part);
+        self.into.places.push(origin);
+        Ok(())
     }
-}
 
-/// One event that goes, and the one that stays in its place.
-struct Drop {
-    gone: usize,
-    kept: usize,
-    code: FaultCode,
-}
-
-/// Merges events that occur twice, as the policy says, and reports each that goes.
-pub(crate) fn merge_duplicates(
-    all: Events,
-    policy: DuplicatePolicy,
-    catalog: &Catalog,
-    log: &mut Log,
-) -> Result<Events, IngestError> {
-    let drops = find_duplicates(&all.events, policy);
-    let mut stays = vec![true; all.events.len()];
-    for drop in &drops {
-        let (gone, kept) = (&all.events[drop.gone], &all.events[drop.kept]);
-        let (origin, place) = (all.rows[drop.gone], all.rows[drop.kept]);
-        let item = &catalog.items[gone.item.index()].id;
-        let user = shown(&catalog.users[gone.user.index()].id);
-        let place = format!("{}, line {}", log.name(place.file), place.line);
-        let flaw = Flaw::new(
-            drop.code,
-            format!("one {} of user {user} with the item", shown(&gone.event)),
-            match drop.code {
-                FaultCode::DuplicateRow => format!("the same again as in {place}"),
-                _ => format!("value {} beside value {} of {place}", gone.value, kept.value),
-            },
-        );
-        if policy == DuplicatePolicy::Error && drop.code == FaultCode::DuplicatePair {
-            return Err(IngestError::Duplicate(Box::new(log.fault(origin, Some(item), flaw))));
-        }
-        log.drop_row(origin, Some(item), flaw)?;
-        stays[drop.gone] = false;
-    }
-    let mut kept = Events::default();
-    for ((event, row), stays) in all.events.into_iter().zip(all.rows).zip(stays) {
-        if stays {
-            kept.events.push(event);
-            kept.rows.push(row);
-            log.file(row.file).rows_kept += 1;
-        }
-    }
-    Ok(kept)
-}
-
-/// The events that go, in the order of the source.
-fn find_duplicates(events: &[Event], policy: DuplicatePolicy) -> Vec<Drop> {
-    let key = |i: usize| (events[i].user, events[i].item, events[i].event.as_str());
-    let content = |i: usize| (events[i].timestamp, events[i].value.to_bits());
-    let mut order: Vec<usize> = (0..events.len()).collect();
-    order.sort_unstable_by(|&a, &b| {
-        key(a).cmp(&key(b)).then(content(a).cmp(&content(b))).then(a.cmp(&b))
-    });
-    let mut drops = Vec::new();
-    for group in order.chunk_by(|&a, &b| key(a) == key(b)).filter(|g| g.len() > 1) {
-        let mut different = Vec::new();
-        for same in group.chunk_by(|&a, &b| content(a) == content(b)) {
-            // Without a time, a repeated row may well be a second event.
-            let separate =
-                policy == DuplicatePolicy::KeepAll && events[same[0]].timestamp.is_none();
-            if !separate {
-                let code = FaultCode::DuplicateRow;
-                drops.extend(same[1..].iter().map(|&gone| Drop { gone, kept: same[0], code }));
-                different.push(same[0]);
-            }
-        }
-        let timed = different.iter().all(|&i| events[i].timestamp.is_some());
-        let place = |&i: &usize| (events[i].timestamp.filter(|_| timed), i);
-        let kept = match policy {
-            DuplicatePolicy::KeepAll => continue,
-            DuplicatePolicy::KeepLast => different.iter().copied().max_by_key(place),
-            DuplicatePolicy::KeepFirst | DuplicatePolicy::Error => {
-                different.iter().copied().min_by_key(place)
-            }
+    /// Parses blocks in parallel and puts them together.
+    fn blocks(
+        &mut self,
+        table: &mut Table,
+        layout: &BlockLayout,
+        raws: Vec<RawBlock>,
+    ) -> Result<(), IngestError> {
+        let parser = BlockParser {
+            layout,
+            meaning: self.meaning,
+            users: self.catalog.user_ids(),
+            items: self.catalog.item_ids(),
         };
-        let Some(kept) = kept else { continue };
-        let code = FaultCode::DuplicatePair;
-        let gone = different.into_iter().filter(|&i| i != kept);
-        drops.extend(gone.map(|gone| Drop { gone, kept, code }));
+        let blocks: Vec<Block> = raws.par_iter().map(|raw| parser.parse(raw)).collect();
+        for (raw, block) in raws.iter().zip(&blocks) {
+            self.block(table, layout, raw, block)?;
+        }
+        Ok(())
     }
-    drops.sort_unstable_by_key(|d| d.gone);
-    drops
+
+    fn block(
+        &mut self,
+        table: &mut Table,
+        layout: &BlockLayout,
+        raw: &RawBlock,
+        block: &Block,
+    ) -> Result<(), IngestError> {
+        let file = table.id();
+        self.log.file(file).rows_in += block.lines.len() as u64;
+        self.log.file(file).blank_lines += block.blank;
+        let mut resolved = Resolved::new(block, self);
+        for at in 0..block.lines.len() {
+            if resolved.push(self, block, at, file) {
+                continue;
+            }
+            let origin = Origin { file, line: block.lines[at] };
+            match table.read_block_row(raw, layout, block, at) {
+                Ok(()) => self.row(table.row(), origin)?,
+                Err(flaw) => self.log.drop_row(origin, None, flaw)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Where the ids and names of a block are in the catalogue, as far as is known.
+struct Resolved {
+    users: Vec<Option<UserIdx>>,
+    items: Vec<Option<ItemIdx>>,
+    /// Number and weight of each kind of event of the block; none if it has no weight.
+    kinds: Vec<Option<(u32, f32)>>,
+}
+
+impl Resolved {
+    fn new(block: &Block, sink: &mut Sink) -> Self {
+        let meaning = sink.meaning;
+        let single = [meaning.columns.event_name.clone()];
+        let names = if meaning.asked.event.is_some() { &block.kind_names[..] } else { &single };
+        let weigh = |name: &String| meaning.weigh(name, 1.0).ok();
+        let weights: Vec<Option<f32>> = names.iter().map(weigh).collect();
+        Self {
+            users: vec![None; block.new_users.len()],
+            items: vec![None; block.new_items.len()],
+            kinds: weights.iter().map(|weight| weight.map(|w| (u32::MAX, w))).collect(),
+        }
+    }
+
+    /// Takes a row, if it is plain.
+    fn push(&mut self, sink: &mut Sink, block: &Block, at: usize, file: FileId) -> bool {
+        let (user, item) = (block.users[at], block.items[at]);
+        if user == ODD || item == ODD {
+            return false;
+        }
+        let kind_at = block.kinds.get(at).map_or(0, |k| *k as usize);
+        let Some((mut kind, weight)) = self.kinds[kind_at] else { return false };
+        let value = weight * block.values.get(at).copied().unwrap_or(1.0);
+        // Whether the row can be taken has to be known before its user or item is added.
+        let item_known = item & NEW == 0 || self.find_item(sink, block, item);
+        let user_known = user & NEW == 0 || self.find_user(sink, block, user);
+        let catalog = &*sink.catalog;
+        if !value.is_finite()
+            || (!item_known && catalog.knows_items)
+            || (!user_known && catalog.knows_users)
+        {
+            return false;
+        }
+        let item = self.item(sink, block, item);
+        let user = self.user(sink, block, user);
+        let events = &mut sink.into.events;
+        if kind == u32::MAX {
+            kind = match block.kind_names.get(kind_at) {
+                Some(name) => events.kind(name),
+                None => events.kind(&sink.meaning.columns.event_name),
+            };
+            self.kinds[kind_at] = Some((kind, weight));
+        }
+        let part = block.parts.get(at).copied().or(sink.meaning.columns.part_name);
+        events.push_row(user, item, kind, value, block.times.get(at).copied(), part);
+        sink.into.places.push(Origin { file, line: block.lines[at] });
+        true
+    }
+
+    /// Looks once more for an id that was new when its block was parsed.
+    fn find_item(&mut self, sink: &Sink, block: &Block, item: u32) -> bool {
+        let slot = (item & !NEW) as usize;
+        if self.items[slot].is_none() {
+            self.items[slot] = sink.catalog.item(&block.new_items[slot]);
+        }
+        self.items[slot].is_some()
+    }
+
+    fn find_user(&mut self, sink: &Sink, block: &Block, user: u32) -> bool {
+        let slot = (user & !NEW) as usize;
+        if self.users[slot].is_none() {
+            self.users[slot] = sink.catalog.user(&block.new_users[slot]);
+        }
+        self.users[slot].is_some()
+    }
+
+    fn item(&mut self, sink: &mut Sink, block: &Block, item: u32) -> ItemIdx {
+        if item & NEW == 0 {
+            return ItemIdx(item);
+        }
+        let slot = (item & !NEW) as usize;
+        *self.items[slot].get_or_insert_with(|| {
+            let item = Item { id: block.new_items[slot].clone(), ..Item::default() };
+            sink.catalog.add_item(item, None)
+        })
+    }
+
+    fn user(&mut self, sink: &mut Sink, block: &Block, user: u32) -> UserIdx {
+        if user & NEW == 0 {
+            return UserIdx(user);
+        }
+        let slot = (user & !NEW) as usize;
+        *self.users[slot].get_or_insert_with(|| {
+            let user = User { id: block.new_users[slot].clone(), ..User::default() };
+            sink.catalog.add_user(user, None)
+        })
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use quintet_core::{ItemIdx, UserIdx};
+    use crate::config::{
+        IngestConfig, InteractionColumns, ItemColumns, TableFile, TablesConfig, UnknownPolicy,
+    };
+    use crate::{Ingested, ingest};
+    use proptest::prelude::*;
 
-    fn event(value: f32, timestamp: Option<i64>) -> Event {
-        let event = "rating".to_owned();
-        Event { user: UserIdx(0), item: ItemIdx(0), event, value, timestamp }
+    /// Reads a table of interactions; `quoted` puts the first user in quotes, after which rows
+    /// are read one by one.
+    fn read(rows: &[[String; 5]], quoted: bool, policy: Option<UnknownPolicy>) -> Ingested {
+        let dir = tempfile::tempdir().unwrap();
+        let mut text = "user,item,value,time,kind\n".to_owned();
+        for (at, row) in rows.iter().enumerate() {
+            let [user, rest @ ..] = row;
+            let mark = if quoted && at == 0 { "\"" } else { "" };
+            text += &format!("{mark}{user}{mark},{}\n", rest.join(","));
+        }
+        fs_err::write(dir.path().join("r.csv"), text).unwrap();
+        fs_err::write(dir.path().join("i.csv"), "id\ni1\ni2\n17\n").unwrap();
+        let columns = InteractionColumns {
+            value: Some("value".into()),
+            timestamp: Some("time".into()),
+            event: Some("kind".into()),
+            weights: [("view".to_owned(), 1.0), ("buy".to_owned(), 3.0)].into(),
+            ..InteractionColumns::default()
+        };
+        let file = TableFile { path: "r.csv".into(), columns, ..TableFile::default() };
+        let items = TableFile {
+            path: "i.csv".into(),
+            columns: ItemColumns::default(),
+            ..TableFile::default()
+        };
+        let tables = TablesConfig {
+            interactions: vec![file],
+            items: policy.map(|_| items),
+            ..TablesConfig::default()
+        };
+        let config = IngestConfig {
+            tables: Some(tables),
+            unknown_items: policy.unwrap_or_default(),
+            ..IngestConfig::default()
+        };
+        ingest(&config, dir.path()).unwrap()
     }
 
-    fn dropped(events: &[Event], policy: DuplicatePolicy) -> Vec<(usize, usize, FaultCode)> {
-        find_duplicates(events, policy).iter().map(|d| (d.gone, d.kept, d.code)).collect()
+    fn cell(good: &'static [&'static str], bad: &'static [&'static str]) -> BoxedStrategy<String> {
+        let pick = |from| prop::sample::select(from).prop_map(str::to_owned);
+        prop_oneof![9 => pick(good), 1 => pick(bad)].boxed()
     }
 
-    #[test]
-    fn the_policy_says_which_of_a_pair_stays() {
-        use DuplicatePolicy::{KeepAll, KeepFirst, KeepLast};
-        let (row, pair) = (FaultCode::DuplicateRow, FaultCode::DuplicatePair);
-        // Rows 0 and 2 are the same; row 1 is the latest; row 3 the earliest.
-        let timed =
-            [event(3.0, Some(5)), event(4.0, Some(9)), event(3.0, Some(5)), event(1.0, Some(1))];
-        assert_eq!(dropped(&timed, KeepLast), [(0, 1, pair), (2, 0, row), (3, 1, pair)]);
-        assert_eq!(dropped(&timed, KeepFirst), [(0, 3, pair), (1, 3, pair), (2, 0, row)]);
-        assert_eq!(dropped(&timed, KeepAll), [(2, 0, row)]);
-        // One has no time, so the position decides.
-        let mixed = [event(3.0, Some(5)), event(4.0, None)];
-        assert_eq!(dropped(&mixed, KeepLast), [(0, 1, pair)]);
-        assert_eq!(dropped(&mixed, KeepFirst), [(1, 0, pair)]);
-        let untimed = [event(1.0, None), event(1.0, None)];
-        assert_eq!(dropped(&untimed, KeepLast), [(1, 0, row)]);
-        assert_eq!(dropped(&untimed, KeepAll), []);
-    }
-
-    #[test]
-    fn another_kind_of_event_is_no_duplicate() {
-        let mut other = event(1.0, Some(1));
-        other.event = "purchase".to_owned();
-        assert_eq!(dropped(&[event(1.0, Some(1)), other], DuplicatePolicy::KeepLast), []);
+    proptest! {
+        /// Blocks and single rows give the same events and the same faults.
+        #[test]
+        fn blocks_change_nothing(
+            mut rows in prop::collection::vec(
+                (
+                    cell(&["u1", "u2", "5", "05", "ü"], &["", " ", "x,y"]),
+                    cell(&["i1", "i2", "17", "i9"], &["", "\r"]),
+                    cell(&["1", "2.5", "3"], &["", "x", "nan", "1e40"]),
+                    cell(&["10", "20.0", "30"], &["", "-1", "1e3"]),
+                    cell(&["view", "buy", " buy"], &["", "like"]),
+                ), 0..60),
+            policy in prop_oneof![
+                Just(None), Just(Some(UnknownPolicy::Report)), Just(Some(UnknownPolicy::Add))
+            ]
+        ) {
+            let first = ["u1", "i1", "1", "10", "view"].map(str::to_owned);
+            rows.insert(0, first.into());
+            let rows: Vec<[String; 5]> = rows.into_iter().map(<[String; 5]>::from).collect();
+            let (blocks, single) = (read(&rows, false, policy), read(&rows, true, policy));
+            prop_assert_eq!(&blocks.dataset.events, &single.dataset.events);
+            prop_assert_eq!(&blocks.dataset.users, &single.dataset.users);
+            prop_assert_eq!(&blocks.dataset.items, &single.dataset.items);
+            prop_assert_eq!(&blocks.report.faults, &single.report.faults);
+            prop_assert_eq!(&blocks.report.counts, &single.report.counts);
+            let kept = |done: &Ingested| {
+                let file = done.report.files.iter().find(|f| f.role == "interactions").unwrap();
+                (file.rows_in, file.rows_kept, file.rows_reported)
+            };
+            prop_assert_eq!(kept(&blocks), kept(&single));
+        }
     }
 }

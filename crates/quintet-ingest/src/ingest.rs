@@ -8,7 +8,8 @@ use quintet_data::Dataset;
 use crate::IngestError;
 use crate::catalog::{Catalog, read_item_table, read_join, read_user_table};
 use crate::config::{IngestConfig, TablesConfig};
-use crate::events::{Events, merge_duplicates, read_events};
+use crate::duplicates::merge_duplicates;
+use crate::events::{Sourced, read_events};
 use crate::log::Log;
 use crate::media::{read_media, with_text};
 use crate::movielens::read_movielens;
@@ -43,7 +44,7 @@ pub fn ingest(config: &IngestConfig, data_root: &Path) -> Result<Ingested, Inges
     let root = Root::new(data_root)?;
     let mut log = Log::new(config.strict);
     let mut catalog = Catalog::default();
-    let mut events = Events::default();
+    let mut events = Sourced::default();
     if let Some(movielens) = &config.movielens {
         let (spec, columns) = read_movielens(&root, movielens, &mut catalog, &mut log)?;
         read_events(&root, &spec, &columns, config, &mut catalog, &mut events, &mut log)?;
@@ -52,7 +53,7 @@ pub fn ingest(config: &IngestConfig, data_root: &Path) -> Result<Ingested, Inges
         read_tables(&root, tables, config, &mut catalog, &mut events, &mut log)?;
     }
     let events = merge_duplicates(events, config.duplicates, &catalog, &mut log)?;
-    if events.events.is_empty() {
+    if events.is_empty() {
         return Err(nothing_left(&log));
     }
     for join in &config.join {
@@ -71,7 +72,7 @@ pub fn ingest(config: &IngestConfig, data_root: &Path) -> Result<Ingested, Inges
         name: config.name.clone(),
         users: catalog.users,
         items: catalog.items,
-        events: events.events,
+        events,
         media,
         source,
     };
@@ -95,7 +96,7 @@ fn read_tables(
     tables: &TablesConfig,
     config: &IngestConfig,
     catalog: &mut Catalog,
-    events: &mut Events,
+    events: &mut Sourced,
     log: &mut Log,
 ) -> Result<(), IngestError> {
     if let Some(items) = &tables.items {

@@ -1,7 +1,9 @@
 #![doc = include_str!("../README.md")]
 
 mod catalog;
+mod columns;
 mod config;
+mod duplicates;
 mod error;
 mod events;
 mod ingest;
@@ -10,6 +12,7 @@ mod media;
 mod movielens;
 mod parse;
 mod paths;
+mod places;
 mod report;
 mod report_html;
 mod table;

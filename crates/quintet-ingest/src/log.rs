@@ -91,6 +91,17 @@ impl Log {
         self.note_row(origin, item, flaw)
     }
 
+    /// Whether one more fault of a code would be listed, and so needs its text.
+    pub(crate) fn lists(&self, code: FaultCode) -> bool {
+        self.strict || self.counts.get(&code).copied().unwrap_or(0) < LISTED_PER_CODE
+    }
+
+    /// Counts a row that does not go into the dataset, where [`Log::lists`] says no.
+    pub(crate) fn drop_unlisted(&mut self, origin: Origin, code: FaultCode) {
+        self.file(origin.file).rows_reported += 1;
+        *self.counts.entry(code).or_default() += 1;
+    }
+
     /// Reports something about a row that goes into the dataset all the same.
     pub(crate) fn note_row(
         &mut self,

@@ -52,6 +52,12 @@ pub enum FaultCode {
     NotFinite,
     /// A time stamp is no time, lies before 1970 or after 2200.
     BadTimestamp,
+    /// A time stamp lies outside `not_before` and `not_after`.
+    TimeOutOfRange,
+    /// The part of an event is none of train, valid and test.
+    BadPart,
+    /// A kind of event has no weight although `weights` are given.
+    UnweightedEvent,
     /// The item of an interaction is not in the catalogue.
     UnknownItem,
     /// The user of an interaction is not in the users table.
@@ -93,6 +99,9 @@ impl FaultCode {
             Self::BadNumber => "bad_number",
             Self::NotFinite => "not_finite",
             Self::BadTimestamp => "bad_timestamp",
+            Self::TimeOutOfRange => "time_out_of_range",
+            Self::BadPart => "bad_part",
+            Self::UnweightedEvent => "unweighted_event",
             Self::UnknownItem => "unknown_item",
             Self::UnknownUser => "unknown_user",
             Self::DuplicateItem => "duplicate_item",

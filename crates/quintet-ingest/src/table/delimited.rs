@@ -2,6 +2,7 @@
 
 use std::io::BufRead;
 
+use super::block::{BlockLayout, RawBlock};
 use super::lines::{LONGEST_LINE, Line, Lines};
 use super::split::{Split, Splitter};
 use super::{Layout, Row, RowReader, Step, empty, find_columns};
@@ -14,7 +15,10 @@ use crate::report::FaultCode;
 /// fault of its own line, and the lines after it are read as rows.
 const MOST_LINES: usize = 1_000;
 
-/// Reads a delimited file row by row.
+/// Bytes that are parsed together, where rows can be read many at a time.
+const BLOCK: usize = if cfg!(test) { 100 } else { 1 << 20 };
+
+/// Reads a delimited file row by row, or block by block.
 pub(crate) struct Delimited<R> {
     lines: Lines<R>,
     splitter: Splitter,
@@ -25,6 +29,8 @@ pub(crate) struct Delimited<R> {
     /// The line of a record that is already split, for the first one of a file without header.
     held: Option<u64>,
     blank: u64,
+    /// How rows can be read many at a time; none once a quote was met, which may span lines.
+    blocks: Option<BlockLayout>,
 }
 
 /// One record, split but not yet checked.
@@ -50,6 +56,7 @@ impl<R: BufRead> Delimited<R> {
             buffer: Vec::new(),
             held: None,
             blank: 0,
+            blocks: None,
         };
         let line = match reader.record()? {
             Record::Fields(line) => line,
@@ -74,6 +81,14 @@ impl<R: BufRead> Delimited<R> {
             (1..=reader.width).map(|i| i.to_string()).collect()
         };
         reader.columns = find_columns(file, &known, columns)?;
+        if let ([delimiter], Encoding::Utf8) = (layout.delimiter.as_bytes(), layout.encoding) {
+            reader.blocks = Some(BlockLayout::Text {
+                delimiter: *delimiter,
+                quote: layout.quote,
+                width: reader.width,
+                columns: reader.columns.clone(),
+            });
+        }
         Ok(reader)
     }
 
@@ -91,7 +106,7 @@ impl<R: BufRead> Delimited<R> {
                 (line, Line::Text) => break line,
             }
         };
-        if let Some(flaw) = self.check_encoding() {
+        if let Err(flaw) = check_encoding(&self.buffer, self.encoding) {
             return Ok(Record::Bad(line, flaw));
         }
         self.splitter.start();
@@ -114,7 +129,7 @@ impl<R: BufRead> Delimited<R> {
                 break;
             }
             size += self.buffer.len() + 1;
-            let readable = self.check_encoding().is_none();
+            let readable = check_encoding(&self.buffer, self.encoding).is_ok();
             let split = if readable { self.splitter.feed(&self.buffer) } else { Split::Bad(0) };
             extra.push((number, std::mem::take(&mut self.buffer)));
             match split {
@@ -130,16 +145,6 @@ impl<R: BufRead> Delimited<R> {
             "a quoted field that is not closed",
         );
         Ok(Record::Bad(line, flaw))
-    }
-
-    fn check_encoding(&self) -> Option<Flaw> {
-        if self.encoding == Encoding::Latin1 {
-            return None;
-        }
-        let error = std::str::from_utf8(&self.buffer).err()?;
-        let at = error.valid_up_to();
-        let found = format!("byte 0x{:02X} at byte {} of the line", self.buffer[at], at + 1);
-        Some(Flaw::new(FaultCode::InvalidUtf8, "UTF-8 text", found))
     }
 }
 
@@ -158,15 +163,9 @@ impl<R: BufRead> RowReader for Delimited<R> {
             Record::End => return Ok(Step::End),
         };
         row.start(line);
-        if self.splitter.len() != self.width {
-            let (expected, found) = (self.width, self.splitter.len());
-            let flaw =
-                Flaw::new(FaultCode::RaggedRow, format!("{expected} fields"), format!("{found}"));
+        let Self { splitter, width, columns, encoding, .. } = &*self;
+        if let Err(flaw) = take(splitter, *width, columns, *encoding, row) {
             return Ok(Step::Bad(flaw));
-        }
-        for &column in &self.columns {
-            decode(self.splitter.field(column), self.encoding, &mut row.text);
-            row.end();
         }
         Ok(Step::Row)
     }
@@ -174,6 +173,71 @@ impl<R: BufRead> RowReader for Delimited<R> {
     fn blank_lines(&self) -> u64 {
         self.blank
     }
+
+    fn block_layout(&self) -> Option<BlockLayout> {
+        self.blocks.clone()
+    }
+
+    fn next_block(&mut self) -> Result<Option<RawBlock>, IngestError> {
+        let Some(BlockLayout::Text { quote, .. }) = &self.blocks else { return Ok(None) };
+        if self.held.is_some() {
+            return Ok(None);
+        }
+        let quote = *quote;
+        let Some((first_line, bytes)) = self.lines.block(BLOCK)? else { return Ok(None) };
+        if quote && memchr::memchr(b'"', &bytes).is_some() {
+            self.blocks = None;
+            self.lines.put_back_block(first_line, bytes);
+            return Ok(None);
+        }
+        Ok(Some(RawBlock::Text { first_line, bytes }))
+    }
+}
+
+/// Reads one line that is a record of its own, as [`Delimited`] does.
+pub(crate) fn split_line(
+    line: &[u8],
+    splitter: &mut Splitter,
+    width: usize,
+    columns: &[usize],
+    row: &mut Row,
+) -> Result<(), Flaw> {
+    check_encoding(line, Encoding::Utf8)?;
+    splitter.start();
+    if let Split::Bad(at) = splitter.feed(line) {
+        return Err(after_quote(at));
+    }
+    take(splitter, width, columns, Encoding::Utf8, row)
+}
+
+/// Puts the asked fields of a record into a row.
+fn take(
+    splitter: &Splitter,
+    width: usize,
+    columns: &[usize],
+    encoding: Encoding,
+    row: &mut Row,
+) -> Result<(), Flaw> {
+    if splitter.len() != width {
+        let (expected, found) = (width, splitter.len());
+        let expected = format!("{expected} fields");
+        return Err(Flaw::new(FaultCode::RaggedRow, expected, format!("{found}")));
+    }
+    for &column in columns {
+        decode(splitter.field(column), encoding, &mut row.text);
+        row.end();
+    }
+    Ok(())
+}
+
+fn check_encoding(line: &[u8], encoding: Encoding) -> Result<(), Flaw> {
+    if encoding == Encoding::Latin1 {
+        return Ok(());
+    }
+    let Err(error) = std::str::from_utf8(line) else { return Ok(()) };
+    let at = error.valid_up_to();
+    let found = format!("byte 0x{:02X} at byte {} of the line", line[at], at + 1);
+    Err(Flaw::new(FaultCode::InvalidUtf8, "UTF-8 text", found))
 }
 
 fn after_quote(at: usize) -> Flaw {

@@ -24,7 +24,8 @@ pub(crate) struct Lines<R> {
     file: String,
     input: R,
     number: u64,
-    pending: VecDeque<(u64, Vec<u8>)>,
+    /// Lines that were put back; without text, one that was too long.
+    pending: VecDeque<(u64, Option<Vec<u8>>)>,
 }
 
 impl<R: BufRead> Lines<R> {
@@ -34,11 +35,15 @@ impl<R: BufRead> Lines<R> {
 
     /// Reads the next line into `buffer` and gives its number, counted from 1.
     pub(crate) fn next(&mut self, buffer: &mut Vec<u8>) -> Result<(u64, Line), IngestError> {
-        if let Some((number, line)) = self.pending.pop_front() {
-            *buffer = line;
-            return Ok((number, Line::Text));
-        }
         buffer.clear();
+        match self.pending.pop_front() {
+            Some((number, Some(line))) => {
+                *buffer = line;
+                return Ok((number, Line::Text));
+            }
+            Some((number, None)) => return Ok((number, Line::TooLong)),
+            None => {}
+        }
         let limit = LONGEST_LINE as u64 + 1;
         let read = (&mut self.input)
             .take(limit)
@@ -67,8 +72,55 @@ impl<R: BufRead> Lines<R> {
     /// Puts lines back, so that they are read next, in this order.
     pub(crate) fn put_back(&mut self, lines: Vec<(u64, Vec<u8>)>) {
         for line in lines.into_iter().rev() {
-            self.pending.push_front(line);
+            self.pending.push_front((line.0, Some(line.1)));
         }
+    }
+
+    /// Reads about `size` bytes of whole lines, which go on with the number that comes with them;
+    /// none when the next line has to be read on its own, or there is no more.
+    pub(crate) fn block(&mut self, size: usize) -> Result<Option<(u64, Vec<u8>)>, IngestError> {
+        if !self.pending.is_empty() || self.number == 0 {
+            // The first line may have a byte order mark.
+            return Ok(None);
+        }
+        let io = |error| IngestError::io(&self.file)(error);
+        let mut bytes = Vec::with_capacity(size + (size >> 4));
+        (&mut self.input).take(size as u64).read_to_end(&mut bytes).map_err(io)?;
+        if bytes.is_empty() {
+            return Ok(None);
+        }
+        if bytes.len() == size && bytes.last() != Some(&b'\n') {
+            let limit = LONGEST_LINE as u64 + 1;
+            (&mut self.input).take(limit).read_until(b'\n', &mut bytes).map_err(io)?;
+        }
+        let first = self.number + 1;
+        self.number += memchr::memchr_iter(b'\n', &bytes).count() as u64;
+        let ended = bytes.last() == Some(&b'\n');
+        if !ended {
+            self.number += 1;
+        }
+        // Only the last line can be longer than a block.
+        let text = &bytes[..bytes.len() - usize::from(ended)];
+        let start = memchr::memrchr(b'\n', text).map_or(0, |at| at + 1);
+        if text.len() - start > LONGEST_LINE {
+            if !ended {
+                self.skip_rest()?;
+            }
+            bytes.truncate(start);
+            self.pending.push_back((self.number, None));
+        }
+        Ok(Some((first, bytes)))
+    }
+
+    /// Puts the lines of a block back.
+    pub(crate) fn put_back_block(&mut self, first: u64, mut bytes: Vec<u8>) {
+        if bytes.last() == Some(&b'\n') {
+            bytes.pop();
+        }
+        let lines = bytes.split(|b| *b == b'\n').zip(first..);
+        let lines =
+            lines.map(|(line, number)| (number, line.strip_suffix(b"\r").unwrap_or(line).to_vec()));
+        self.put_back(lines.collect());
     }
 
     fn byte_order_mark(&self, buffer: &mut Vec<u8>) -> Result<(), IngestError> {
@@ -132,6 +184,48 @@ mod tests {
         let lines = all(&text);
         assert_eq!(lines[1], (2, Line::TooLong, String::new()));
         assert_eq!(lines[2], (3, Line::Text, "b".to_owned()));
+    }
+
+    #[test]
+    fn blocks_are_the_same_lines() {
+        let text: Vec<u8> = (0..50).flat_map(|i| format!("line {i}\r\n").into_bytes()).collect();
+        for size in [1, 7, 64, 10_000] {
+            let mut lines = Lines::new("f", &text[..]);
+            let mut buffer = Vec::new();
+            assert_eq!(lines.next(&mut buffer).unwrap(), (1, Line::Text));
+            let mut joined = Vec::new();
+            while let Some((first, bytes)) = lines.block(size).unwrap() {
+                assert_eq!(first as usize, 2 + joined.iter().filter(|b| **b == b'\n').count());
+                assert!(bytes.ends_with(b"\n"));
+                joined.extend(bytes);
+            }
+            assert_eq!(joined, text[8..]);
+        }
+        let mut lines = Lines::new("f", &text[..]);
+        lines.next(&mut Vec::new()).unwrap();
+        let (first, bytes) = lines.block(20).unwrap().unwrap();
+        lines.put_back_block(first, bytes);
+        let mut buffer = Vec::new();
+        for i in 1..50 {
+            assert_eq!(lines.next(&mut buffer).unwrap(), (i + 1, Line::Text));
+            assert_eq!(buffer, format!("line {i}").into_bytes());
+        }
+        assert_eq!(lines.next(&mut buffer).unwrap().1, Line::End);
+    }
+
+    #[test]
+    fn an_over_long_line_ends_its_block() {
+        let mut text = b"h\na\n".to_vec();
+        text.resize(text.len() + LONGEST_LINE + 1, b'x');
+        text.extend(b"\nb\nc");
+        let mut lines = Lines::new("f", &text[..]);
+        lines.next(&mut Vec::new()).unwrap();
+        let (first, bytes) = lines.block(4).unwrap().unwrap();
+        assert!((first, &bytes[..]) == (2, b"a\n"), "{first} {}", bytes.len());
+        assert_eq!(lines.block(4).unwrap(), None);
+        assert_eq!(lines.next(&mut Vec::new()).unwrap(), (3, Line::TooLong));
+        assert_eq!(lines.block(9).unwrap(), Some((4, b"b\nc".to_vec())));
+        assert_eq!(lines.block(9).unwrap(), None);
     }
 
     #[test]

@@ -3,11 +3,14 @@
 //! A reader hands out the columns that were asked for, in the order they were asked for. A row
 //! that cannot be read is one flaw with a line; the rows after it are still read.
 
+mod block;
 mod delimited;
 mod jsonl;
 mod lines;
 mod parquet_rows;
 mod split;
+
+pub(crate) use block::{Block, BlockLayout, BlockParser, NEW, ODD, RawBlock};
 
 use std::io::BufReader;
 use std::path::Path;
@@ -58,8 +61,19 @@ trait RowReader {
     /// Reads the next row; sets the row's line in the case of [`Step::Bad`] too.
     fn next(&mut self, row: &mut Row) -> Result<Step, IngestError>;
 
-    /// How many lines so far had nothing on them.
+    /// How many lines so far had nothing on them, those of blocks apart.
     fn blank_lines(&self) -> u64;
+
+    /// How blocks are laid out, if the reader hands out any.
+    fn block_layout(&self) -> Option<BlockLayout> {
+        None
+    }
+
+    /// Reads many rows at a time; none when the next row has to be read on its own, or there is
+    /// no more.
+    fn next_block(&mut self) -> Result<Option<RawBlock>, IngestError> {
+        Ok(None)
+    }
 }
 
 /// How a delimited file is laid out.
@@ -206,7 +220,7 @@ impl Table {
                     log.drop_row(self.origin(), None, flaw)?;
                 }
                 Step::End => {
-                    log.file(self.id).blank_lines = self.reader.blank_lines();
+                    log.file(self.id).blank_lines += self.reader.blank_lines();
                     if log.file(self.id).rows_in == 0 {
                         return Err(empty(log.name(self.id), "no row"));
                     }
@@ -214,6 +228,32 @@ impl Table {
                 }
             }
         }
+    }
+
+    /// Reads many rows at a time, where the format allows it.
+    pub(crate) fn next_block(&mut self) -> Result<Option<RawBlock>, IngestError> {
+        self.reader.next_block()
+    }
+
+    /// How the blocks of [`Table::next_block`] are laid out, if there are any.
+    pub(crate) fn block_layout(&self) -> Option<BlockLayout> {
+        self.reader.block_layout()
+    }
+
+    /// Puts a row of a block into [`Table::row`], as [`Table::next`] would have.
+    pub(crate) fn read_block_row(
+        &mut self,
+        raw: &RawBlock,
+        layout: &BlockLayout,
+        block: &Block,
+        at: usize,
+    ) -> Result<(), Flaw> {
+        block::read_row(raw, layout, block, at, &mut self.row).map_or(Ok(()), Err)
+    }
+
+    /// Where this table is in the books.
+    pub(crate) fn id(&self) -> FileId {
+        self.id
     }
 
     /// The row that [`Table::next`] read.

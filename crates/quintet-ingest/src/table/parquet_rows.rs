@@ -14,12 +14,13 @@ use arrow_schema::{DataType, TimeUnit as ArrowUnit};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 
+use super::block::{BlockLayout, RawBlock};
 use super::{Row, RowReader, Step, find_columns};
 use crate::IngestError;
 use crate::config::TimeUnit;
 
 /// Rows that are decoded together.
-const BATCH: usize = 8_192;
+const BATCH: usize = 1 << 16;
 
 /// Reads a Parquet file row by row.
 pub(crate) struct ParquetRows {
@@ -92,10 +93,7 @@ impl RowReader for ParquetRows {
         self.number += 1;
         row.start(self.number);
         if let Some(batch) = &self.batch {
-            for &column in &self.columns {
-                write_cell(batch.column(column), self.next_in_batch, self.unit, &mut row.text);
-                row.end();
-            }
+            write_cells(batch, &self.columns, self.next_in_batch, self.unit, row);
         }
         self.next_in_batch += 1;
         Ok(Step::Row)
@@ -103,6 +101,41 @@ impl RowReader for ParquetRows {
 
     fn blank_lines(&self) -> u64 {
         0
+    }
+
+    fn block_layout(&self) -> Option<BlockLayout> {
+        Some(BlockLayout::Batch { columns: self.columns.clone(), unit: self.unit })
+    }
+
+    fn next_block(&mut self) -> Result<Option<RawBlock>, IngestError> {
+        if self.batch.is_some() {
+            return Ok(None);
+        }
+        let rows = match self.reader.next() {
+            Some(Ok(rows)) => rows,
+            Some(Err(source)) => {
+                let file = self.file.clone();
+                return Err(IngestError::ParquetRows { file, row: self.number, source });
+            }
+            None => return Ok(None),
+        };
+        let first_row = self.number + 1;
+        self.number += rows.num_rows() as u64;
+        Ok(Some(RawBlock::Batch { first_row, rows }))
+    }
+}
+
+/// Puts the asked cells of one row of a batch into a row.
+pub(crate) fn write_cells(
+    batch: &RecordBatch,
+    columns: &[usize],
+    at: usize,
+    unit: TimeUnit,
+    row: &mut Row,
+) {
+    for &column in columns {
+        write_cell(batch.column(column), at, unit, &mut row.text);
+        row.end();
     }
 }
 

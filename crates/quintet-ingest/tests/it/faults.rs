@@ -46,7 +46,7 @@ fn a_clean_folder_has_no_fault_and_everything_in_place() {
     assert_eq!(d.items[1].text.as_deref(), Some("Two"));
     assert_eq!(d.items[0].attributes["year"], "1991");
     assert!(d.items[2].attributes.is_empty() && d.users[1].attributes.is_empty());
-    let e = &d.events[1];
+    let e = d.events.get(1);
     assert_eq!((e.user.0, e.item.0, e.value, e.timestamp), (0, 1, 3.5, Some(101)));
     assert_eq!(e.event, "interaction");
     assert_eq!(d.source["interactions:r.csv"].len(), "blake3:".len() + 64);

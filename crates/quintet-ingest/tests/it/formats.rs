@@ -75,7 +75,7 @@ fn csv_tsv_json_lines_and_parquet_give_the_same_dataset() {
     );
     assert_eq!(csv.events.len(), 3);
     assert_eq!(csv.items[0].text.as_deref(), Some("One, \"the\" first\nDrama"));
-    assert_eq!(csv.events[1].event, "buy");
+    assert_eq!(csv.events.get(1).event, "buy");
     let tsv = dataset(
         "tsv",
         "",
@@ -118,8 +118,8 @@ fn columns_without_a_header_are_called_by_their_numbers() {
     "#;
     let d = run(dir.path(), text).dataset;
     assert_eq!((d.users[0].id.as_str(), d.items[1].id.as_str()), ("x", "b"));
-    assert_eq!((d.events[1].value, d.events[1].timestamp), (1.0, Some(6)));
-    assert_eq!(d.events[1].event, "visit");
+    assert_eq!((d.events.get(1).value, d.events.get(1).timestamp), (1.0, Some(6)));
+    assert_eq!(d.events.get(1).event, "visit");
 }
 
 #[test]

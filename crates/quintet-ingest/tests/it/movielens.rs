@@ -28,7 +28,7 @@ fn the_real_100k_with_plots_and_posters() {
     let text = toy.text.as_deref().unwrap();
     assert!(text.starts_with("Toy Story (1995)\nAnimation, Children's, Comedy\nA cowboy doll"));
     assert_eq!(d.users[0].attributes["occupation"], "technician");
-    let first = &d.events[0];
+    let first = d.events.get(0);
     assert_eq!(d.users[first.user.index()].id, "196");
     assert_eq!((first.value, first.timestamp), (3.0, Some(881_250_949)));
     let posters = &done.report.media[0];
@@ -65,6 +65,6 @@ fn the_form_of_1m() {
     assert!(done.report.is_clean(), "{:?}", done.report.faults);
     assert_eq!(d.items[1].text.as_deref(), Some("Misérables, Les (1995)\nDrama, Musical"));
     assert_eq!(d.users[1].attributes["gender"], "M");
-    assert_eq!((d.events[1].item.0, d.events[1].event.as_str()), (1, "rating"));
+    assert_eq!((d.events.get(1).item.0, d.events.get(1).event), (1, "rating"));
     assert_eq!(done.report.files[0].file, "ml/movies.dat");
 }

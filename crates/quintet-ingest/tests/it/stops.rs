@@ -51,9 +51,9 @@ fn strict_and_duplicates_error_stop_at_the_line() {
     assert!(matches!(&err, IngestError::Strict(f) if f.line == Some(3)), "{err}");
     let err = fail(dir.path(), &format!("duplicates = \"error\"\n{R}"));
     assert!(matches!(&err, IngestError::Duplicate(f) if f.line == Some(4)), "{err}");
-    assert_eq!(run(dir.path(), R).dataset.events[0].value, 2.0);
+    assert_eq!(run(dir.path(), R).dataset.events.get(0).value, 2.0);
     let first = run(dir.path(), &format!("duplicates = \"keep_first\"\n{R}"));
-    assert_eq!(first.dataset.events[0].value, 1.0);
+    assert_eq!(first.dataset.events.get(0).value, 1.0);
     let all = run(dir.path(), &format!("duplicates = \"keep_all\"\n{R}"));
     assert_eq!(all.dataset.events.len(), 2);
 }
