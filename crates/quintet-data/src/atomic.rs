@@ -48,16 +48,58 @@ pub fn replace_dir_atomic<E: From<DataError>>(
     marker: &str,
     fill: impl FnOnce(&Path) -> Result<(), E>,
 ) -> Result<(), E> {
-    let target = resolve(dir)?;
-    check_replaceable(&target, marker)?;
-    let temp = beside(&target, "tmp")?;
-    fs::create_dir(&temp).map_err(DataError::from)?;
-    let done = fill(&temp).and_then(|()| Ok(put_in_place(&temp, &target)?));
-    if done.is_err() {
-        // The first error is the one to report; a leftover directory does no harm.
-        let _ = fs::remove_dir_all(&temp);
+    let draft = DirDraft::begin(dir, marker)?;
+    fill(draft.path())?;
+    Ok(draft.commit()?)
+}
+
+/// A directory that is written beside its place; dropped before [`DirDraft::commit`], it goes.
+#[derive(Debug)]
+pub(crate) struct DirDraft {
+    target: PathBuf,
+    marker: String,
+    temp: PathBuf,
+    placed: bool,
+}
+
+impl DirDraft {
+    /// An empty directory for what shall stand at `dir`; see [`replace_dir_atomic`].
+    ///
+    /// # Errors
+    /// As [`replace_dir_atomic`].
+    pub(crate) fn begin(dir: &Path, marker: &str) -> Result<Self, DataError> {
+        let target = resolve(dir)?;
+        check_replaceable(&target, marker)?;
+        let temp = beside(&target, "tmp")?;
+        fs::create_dir(&temp)?;
+        Ok(Self { target, marker: marker.to_owned(), temp, placed: false })
     }
-    done
+
+    /// Where to write.
+    pub(crate) fn path(&self) -> &Path {
+        &self.temp
+    }
+
+    /// Flushes everything to the disk and puts it in place.
+    ///
+    /// # Errors
+    /// As [`replace_dir_atomic`]; what stands at the place is looked at once more, because much
+    /// time may have gone by.
+    pub(crate) fn commit(mut self) -> Result<(), DataError> {
+        check_replaceable(&self.target, &self.marker)?;
+        put_in_place(&self.temp, &self.target)?;
+        self.placed = true;
+        Ok(())
+    }
+}
+
+impl Drop for DirDraft {
+    fn drop(&mut self) {
+        if !self.placed {
+            // Another error is on its way already; a leftover directory does no harm.
+            let _ = fs::remove_dir_all(&self.temp);
+        }
+    }
 }
 
 /// Follows links of what exists; makes the parent of what does not.

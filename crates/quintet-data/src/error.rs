@@ -112,6 +112,44 @@ pub enum DataError {
         /// What was found.
         found: String,
     },
+    /// A line of an id file is not what it should be.
+    #[error("{}, line {line}: expected {expected}, found {found}", path.display())]
+    IdLine {
+        /// The file.
+        path: PathBuf,
+        /// The line, counted from 1.
+        line: u64,
+        /// What was expected.
+        expected: String,
+        /// What was found.
+        found: String,
+    },
+    /// A number of an item's vector is NaN or infinite.
+    #[error(
+        "{}: row {row} (item {item:?}), column {column} is {value}; only finite numbers are \
+         allowed",
+        path.display()
+    )]
+    FeatureValue {
+        /// The file.
+        path: PathBuf,
+        /// The row, counted from 0.
+        row: usize,
+        /// Id of the item.
+        item: String,
+        /// The column, counted from 0.
+        column: usize,
+        /// The number, as 32 bits hold it.
+        value: f32,
+    },
+    /// An item's vector came twice.
+    #[error("{}: the row of item {item:?} was written already; an item has one vector", path.display())]
+    RowTwice {
+        /// The file.
+        path: PathBuf,
+        /// Id of the item.
+        item: String,
+    },
     /// A directory holds something that would be lost.
     #[error("{}: not replaced, because it is not empty and holds no {marker}", path.display())]
     Occupied {

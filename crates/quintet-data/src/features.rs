@@ -4,32 +4,33 @@
 //! `present.npy` (`[n_items]`, bool), `ids.parquet` (the item ids, in order) and `encoder.json`
 //! ([`FeatureInfo`]). The hash is of everything that the vectors are made from, so that a stage
 //! can see before it works that its work is already done.
+//!
+//! `FeatureWriter` fills such a directory row by row, `FeatureStore` maps it into memory;
+//! [`FeatureSpec::write`] and [`read_features`] do the same with everything in memory.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use arrow_array::{ArrayRef, StringArray};
 use arrow_schema::DataType;
 use half::f16;
-use quintet_core::{Matrix, Modality, ModalityFeatures};
+use quintet_core::{ItemIdx, Matrix, Modality, ModalityFeatures};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::DataError;
 use crate::dataset::ContentHasher;
 use crate::dataset_io::{check_hash, hash_file, read_text};
-use crate::npy::{read_npy, write_npy};
-use crate::parquet_io::{TableReader, required, write_table};
-use crate::{DataError, replace_dir_atomic};
+use crate::npy::read_npy;
+use crate::parquet_io::{TableReader, required};
 
 /// The file that makes a directory a feature store.
-const ENCODER_JSON: &str = "encoder.json";
-const FEATURES: &str = "features.npy";
-const PRESENT: &str = "present.npy";
-const IDS: &str = "ids.parquet";
+pub(crate) const ENCODER_JSON: &str = "encoder.json";
+pub(crate) const FEATURES: &str = "features.npy";
+pub(crate) const PRESENT: &str = "present.npy";
+pub(crate) const IDS: &str = "ids.parquet";
 
 /// Changes when a reader of the old layout would misread the new one.
-const FORMAT: u32 = 1;
+pub(crate) const FORMAT: u32 = 1;
 
 /// Largest `encoder.json` that is read, bytes; it may hold an error for every item.
 const JSON_LIMIT: u64 = 1 << 30;
@@ -105,8 +106,8 @@ impl FeatureSpec<'_> {
     /// its path back. `errors` tells which items could not be encoded.
     ///
     /// # Errors
-    /// Another modality or number of items, a number that 16 bits cannot hold when they were
-    /// asked for, or a file that cannot be written.
+    /// Another modality or number of items, a number that is not finite or that 16 bits cannot
+    /// hold when they were asked for, or a file that cannot be written.
     pub fn write(
         &self,
         root: &Path,
@@ -124,71 +125,11 @@ impl FeatureSpec<'_> {
         if n_items != self.ids.len() {
             return content(format!("{} ids, one a row", n_items), self.ids.len().to_string());
         }
-        self.check_precision(features)?;
-        replace_dir_atomic(&dir, ENCODER_JSON, |temp| {
-            let files = self.write_arrays(temp, features)?;
-            let info = FeatureInfo {
-                format: FORMAT,
-                modality: self.modality,
-                encoder: self.encoder.to_owned(),
-                key: self.key(),
-                n_items,
-                dim: features.dim(),
-                n_present: features.n_present(),
-                precision: self.precision,
-                files,
-                info: self.info.clone(),
-                errors: errors.to_vec(),
-            };
-            let path = temp.join(ENCODER_JSON);
-            let text = serde_json::to_string_pretty(&info).map_err(|source| DataError::Json {
-                path: path.clone(),
-                row: None,
-                source,
-            })?;
-            Ok::<(), DataError>(fs_err::write(path, text + "\n")?)
-        })?;
-        Ok(dir)
-    }
-
-    /// Finds the first number that becomes infinite in 16 bits.
-    fn check_precision(&self, features: &ModalityFeatures) -> Result<(), DataError> {
-        let fits = |v: &f32| self.precision == Precision::F32 || f16::from_f32(*v).is_finite();
-        let Some(at) = features.matrix.as_slice().iter().position(|v| !fits(v)) else {
-            return Ok(());
-        };
-        Err(DataError::Config {
-            key: "precision",
-            expected: "f32, because 16 bits hold numbers up to 65504 only".into(),
-            found: format!(
-                "f16, and item {:?} has {}",
-                self.ids[at / features.dim()],
-                features.matrix.as_slice()[at]
-            ),
-        })
-    }
-
-    /// Gives back the hash of each file.
-    fn write_arrays(
-        &self,
-        dir: &Path,
-        features: &ModalityFeatures,
-    ) -> Result<BTreeMap<String, String>, DataError> {
-        let path = dir.join(FEATURES);
-        let shape = [features.matrix.rows(), features.dim()];
-        let numbers = features.matrix.as_slice().iter();
-        let vectors = match self.precision {
-            Precision::F32 => write_npy(&path, &shape, numbers.copied())?,
-            Precision::F16 => write_npy(&path, &shape, numbers.map(|v| f16::from_f32(*v)))?,
-        };
-        let mask = features.present.iter().copied();
-        let present = write_npy(&dir.join(PRESENT), &[features.present.len()], mask)?;
-        write_table(&dir.join(IDS), &[required("id", DataType::Utf8)], self.ids, |ids| {
-            Ok(vec![Arc::new(StringArray::from_iter_values(ids)) as ArrayRef])
-        })?;
-        let ids = hash_file(&dir.join(IDS))?;
-        let files = [(FEATURES, vectors), (PRESENT, present), (IDS, ids)];
-        Ok(files.into_iter().map(|(name, hash)| (name.to_owned(), hash)).collect())
+        let mut writer = self.writer(root, features.dim())?;
+        for (item, _) in features.present.iter().enumerate().filter(|(_, present)| **present) {
+            writer.write_row(ItemIdx::new(item), features.matrix.row(item))?;
+        }
+        writer.finish(errors)
     }
 }
 
@@ -222,7 +163,8 @@ pub struct FeatureInfo {
 }
 
 impl FeatureInfo {
-    fn hash(&self, name: &str) -> &str {
+    /// The recorded hash of a file; empty, and so equal to none, for one that is not recorded.
+    pub(crate) fn hash(&self, name: &str) -> &str {
         self.files.get(name).map_or("", String::as_str)
     }
 }
@@ -309,7 +251,7 @@ pub fn list_features(root: &Path) -> Result<Vec<(PathBuf, FeatureInfo)>, DataErr
     Ok(found)
 }
 
-fn check_ids(path: &Path, hash: &str, expected: &[String]) -> Result<(), DataError> {
+pub(crate) fn check_ids(path: &Path, hash: &str, expected: &[String]) -> Result<(), DataError> {
     check_hash(path, hash, &hash_file(path)?)?;
     let mut table = TableReader::open(path, &[required("id", DataType::Utf8)])?;
     let mut row = 0;

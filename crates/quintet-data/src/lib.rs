@@ -7,8 +7,18 @@ mod dataset_io;
 mod dataset_tables;
 mod error;
 mod events;
+mod feature_ids;
+mod feature_import;
+mod feature_store;
+mod feature_writer;
 mod features;
+mod impute;
+mod impute_config;
+mod impute_graph;
+mod impute_nearest;
 mod npy;
+mod npy_head;
+mod npy_rows;
 mod parquet_io;
 mod sampler;
 mod shape;
@@ -22,10 +32,17 @@ pub use by_user::{ByUser, item_of, row_of};
 pub use dataset::{Dataset, Item, MediaFile, MediaStatus, User};
 pub use error::DataError;
 pub use events::{Event, Events, Part};
+pub use feature_ids::{IdColumn, ImportIds};
+pub use feature_import::{ImportReport, ImportSpec, import_features};
+pub use feature_store::FeatureStore;
+pub use feature_writer::FeatureWriter;
 pub use features::{
     FeatureInfo, FeatureSpec, ItemError, Precision, list_features, read_feature_info,
     read_features, write_features,
 };
+pub use impute::{ImputeReport, Imputed, impute};
+pub use impute_config::ImputeConfig;
+pub use npy_rows::{fuzz_npy, read_npy_matrix};
 pub use sampler::{TripletBatch, TripletSampler};
 pub use shape::{ShapeConfig, ShapeReport, Shaped, shape, shape_events};
 pub use split::{PartReport, Split, SplitReport, split};
