@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::IngestError;
 use crate::parse::{Clock, rfc3339};
+use crate::media::Pattern;
 
 /// What to read and what to do about faults.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -303,11 +304,16 @@ pub struct MediaConfig {
     pub modality: Modality,
     /// The folder, relative to the data root.
     pub folder: String,
-    /// How a file is named, with `{id}` for the item's id: `{id}.jpg`, `{id}/cover.png`. When
-    /// absent, the file's name without its extension is the id, and for video also the name of a
-    /// folder of frames; for text only `.txt` files count.
+    /// How a file is named, with `{id}` for the item's id and `{id:2}` for its first two
+    /// characters: `{id}.jpg`, `{id}/cover.png`, `{id:2}/{id}.jpg`. Without a pattern and without
+    /// a column, the file's name without its extension is the id, and for video also the name of
+    /// a folder of frames; for text only `.txt` files count.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pattern: Option<String>,
+    /// An attribute of the items that holds the file's path below the folder. Of several, in a
+    /// JSON list or separated by `;`, the first one is used and the others are counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub column: Option<String>,
     /// How closely each file is looked at.
     #[serde(default)]
     pub check: MediaCheck,
@@ -317,12 +323,16 @@ pub struct MediaConfig {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum MediaCheck {
-    /// Decode every pixel and sample.
+    /// Decode every pixel and sample. The default: damage is then found here, once, and not in
+    /// the middle of an encoder's hours; and only decoded pictures can be compared.
     #[default]
     Full,
     /// Read the header and walk the file's structure to its end: finds files that were cut off,
     /// not damage inside the coded data.
     Header,
+    /// Read the header alone: kind, size and length as it declares them. Finds empty, foreign
+    /// and too large files; a file that was cut off behind its header passes.
+    Probe,
 }
 
 impl IngestConfig {
@@ -346,9 +356,13 @@ impl IngestConfig {
                 return Err(config(&key, "columns in `text` or `attributes`", "neither"));
             }
         }
+        let items = self.tables.as_ref().and_then(|t| t.items.as_ref());
+        let of_items = items.into_iter().flat_map(|items| &items.columns.attributes);
+        let of_joins = self.join.iter().flat_map(|join| &join.attributes);
+        let attributes: Vec<&str> = of_items.chain(of_joins).map(String::as_str).collect();
         let mut seen = Vec::new();
         for media in &self.media {
-            media.validate()?;
+            media.validate(&attributes)?;
             if seen.contains(&media.modality) {
                 let found = format!("{} twice", media.modality);
                 return Err(config("media.modality", "each modality once", &found));
@@ -425,18 +439,26 @@ impl InteractionColumns {
 }
 
 impl MediaConfig {
-    fn validate(&self) -> Result<(), IngestError> {
+    fn validate(&self, attributes: &[&str]) -> Result<(), IngestError> {
         if self.modality == Modality::Place {
             let expected = "text, image, audio or video";
             return Err(config("media.modality", expected, "place, which has no files"));
         }
-        if let Some(pattern) = &self.pattern {
-            let holes = pattern.matches("{id}").count();
-            let clean = pattern.split('/').all(|part| !part.is_empty() && part != "..");
-            if holes != 1 || !clean {
-                let expected = "a relative name with {id} in it once";
-                return Err(config("media.pattern", expected, &format!("{pattern:?}")));
-            }
+        if let (Some(pattern), Some(column)) = (&self.pattern, &self.column) {
+            let found = format!("{pattern:?} and {column:?}");
+            return Err(config("media", "either `pattern` or `column`, or neither", &found));
+        }
+        if let Some(pattern) = &self.pattern
+            && Pattern::parse(pattern).is_none()
+        {
+            let expected = "a relative name with {id} in it, and {id:2} for a part of it";
+            return Err(config("media.pattern", expected, &format!("{pattern:?}")));
+        }
+        if let Some(column) = &self.column
+            && !attributes.contains(&column.as_str())
+        {
+            let expected = "a name in the `attributes` of the items table or of a join";
+            return Err(config("media.column", expected, &format!("{column:?}")));
         }
         Ok(())
     }

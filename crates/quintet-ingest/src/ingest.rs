@@ -11,7 +11,7 @@ use crate::config::{IngestConfig, TablesConfig};
 use crate::duplicates::merge_duplicates;
 use crate::events::{Sourced, read_events};
 use crate::log::Log;
-use crate::media::{read_media, with_text};
+use crate::media::{DuplicateGroup, DuplicateReport, find_duplicates, read_media, with_text};
 use crate::movielens::read_movielens;
 use crate::paths::Root;
 use crate::report::IngestReport;
@@ -24,6 +24,8 @@ pub struct Ingested {
     pub dataset: Dataset,
     /// What came in, what was kept, and what was not.
     pub report: IngestReport,
+    /// All groups of items that show the same; the report lists some of them.
+    pub duplicates: Vec<DuplicateGroup>,
 }
 
 /// Reads the sources of a configuration into a dataset.
@@ -59,12 +61,14 @@ pub fn ingest(config: &IngestConfig, data_root: &Path) -> Result<Ingested, Inges
     for join in &config.join {
         read_join(&root, join, &mut catalog, &mut log)?;
     }
-    let (mut media, mut media_reports) = (Vec::new(), Vec::new());
+    let (mut media, mut looks, mut media_reports) = (Vec::new(), Vec::new(), Vec::new());
     for folder in &config.media {
-        let (files, report) = read_media(&root, folder, &mut catalog, &mut log)?;
-        media.extend(files);
-        media_reports.push(report);
+        let folder = read_media(&root, folder, &mut catalog, &mut log)?;
+        media.extend(folder.files);
+        looks.extend(folder.looks);
+        media_reports.push(folder.report);
     }
+    let duplicates = find_duplicates(&catalog.items, &media, &looks);
     catalog.count_kept(&mut log);
     log.balance()?;
     let source = source(config, &log)?;
@@ -85,10 +89,11 @@ pub fn ingest(config: &IngestConfig, data_root: &Path) -> Result<Ingested, Inges
         items_with_text: with_text(&dataset.items),
         files: log.files,
         media: media_reports,
+        duplicates: DuplicateReport::new(&duplicates, &dataset.items),
         counts: log.counts,
         faults: log.faults,
     };
-    Ok(Ingested { dataset, report })
+    Ok(Ingested { dataset, report, duplicates })
 }
 
 fn read_tables(

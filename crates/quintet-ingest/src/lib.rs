@@ -24,6 +24,10 @@ pub use config::{
 };
 pub use error::IngestError;
 pub use ingest::{Ingested, ingest};
+pub use media::{
+    DuplicateCount, DuplicateGroup, DuplicateListing, DuplicateReport, LISTED_GROUPS, Likeness,
+    MediaCode, duplicate_groups,
+};
 pub use report::{
     Fault, FaultCode, FileReport, IngestReport, LISTED_PER_CODE, MediaReport, Severity,
 };

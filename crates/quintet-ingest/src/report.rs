@@ -8,6 +8,7 @@ use quintet_core::Modality;
 use quintet_data::write_atomic;
 use serde::{Deserialize, Serialize};
 
+use crate::media::{DuplicateReport, MediaCode};
 use crate::{IngestError, report_html};
 
 /// How many faults of one code are listed one by one; the counts are always exact.
@@ -21,7 +22,7 @@ pub enum Severity {
     Error,
     /// Something was merged or has no place; nothing of its own is lost.
     Warning,
-    /// Something was done that the configuration asked for.
+    /// Something was done that the configuration asked for, or is worth a note only.
     Info,
 }
 
@@ -82,6 +83,12 @@ pub enum FaultCode {
     MediaUnmatched,
     /// An item has a second file of the same modality.
     MediaDuplicate,
+    /// An item names a media file that is not there.
+    MediaAbsent,
+    /// An item names further media files; the first one is used.
+    MediaFurther,
+    /// The extension of a media file is that of another kind.
+    MediaExtension,
 }
 
 impl FaultCode {
@@ -114,17 +121,23 @@ impl FaultCode {
             Self::MediaError => "media_error",
             Self::MediaUnmatched => "media_unmatched",
             Self::MediaDuplicate => "media_duplicate",
+            Self::MediaAbsent => "media_absent",
+            Self::MediaFurther => "media_further",
+            Self::MediaExtension => "media_extension",
         }
     }
 
     /// How much a fault of this code costs.
     pub fn severity(self) -> Severity {
         match self {
-            Self::AddedItem | Self::AddedUser => Severity::Info,
+            Self::AddedItem | Self::AddedUser | Self::MediaFurther | Self::MediaExtension => {
+                Severity::Info
+            }
             Self::DuplicateRow
             | Self::DuplicatePair
             | Self::MediaUnmatched
-            | Self::MediaDuplicate => Severity::Warning,
+            | Self::MediaDuplicate
+            | Self::MediaAbsent => Severity::Warning,
             _ => Severity::Error,
         }
     }
@@ -194,7 +207,8 @@ pub struct MediaReport {
     pub modality: Modality,
     /// The folder, relative to the data root.
     pub folder: String,
-    /// Files and folders of frames that were found.
+    /// Files and folders of frames that were found; with `column`, paths that were named, less
+    /// first ones that are not there.
     pub found: u64,
     /// Items with a usable file.
     pub ok: u64,
@@ -206,6 +220,9 @@ pub struct MediaReport {
     pub unmatched: u64,
     /// Second and further files of an item.
     pub duplicate: u64,
+    /// The unusable files by their reason; their sum is `error`.
+    #[serde(default)]
+    pub errors: BTreeMap<MediaCode, u64>,
 }
 
 /// Everything an ingest has to say about its sources.
@@ -225,6 +242,9 @@ pub struct IngestReport {
     pub files: Vec<FileReport>,
     /// The balance of every media folder.
     pub media: Vec<MediaReport>,
+    /// Items that show the same.
+    #[serde(default)]
+    pub duplicates: DuplicateReport,
     /// How many faults of each code there are, exact.
     pub counts: BTreeMap<FaultCode, usize>,
     /// The faults, at most [`LISTED_PER_CODE`] of each code, in the order they were met.
@@ -265,6 +285,7 @@ impl IngestReport {
                 m.folder, m.modality, m.ok, m.missing, m.error, m.unmatched
             ));
         }
+        lines.extend(self.duplicates.summary());
         for (code, count) in &self.counts {
             let first = self.faults.iter().find(|f| f.code == *code);
             let first = first.map(|f| format!("; first: {f}")).unwrap_or_default();

@@ -36,6 +36,14 @@ pub(crate) fn page(report: &IngestReport) -> String {
     let head =
         ["Folder", "Modality", "Found", "Ok", "Missing", "Unusable", "Without item", "Duplicate"];
     table(&mut out, "Media", &head, media);
+    let groups = report.duplicates.groups.iter().map(|g| {
+        let more = g.total.saturating_sub(g.items.len() as u64);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        let items = g.items.join(", ") + &more;
+        row(&[g.modality.as_str(), g.likeness.as_str(), &items], &[g.total])
+    });
+    let head = ["Modality", "Likeness", "Items", "Count"];
+    table(&mut out, "Items that show the same", &head, groups);
     let counts = report.counts.iter().map(|(code, n)| row(&[code.as_str()], &[*n as u64]));
     table(&mut out, "Faults by kind", &["Kind", "Count"], counts);
     let faults = report.faults.iter().map(|f| {

@@ -4,22 +4,24 @@
 //! what is missing and say nothing. It also finds the number of frames and their times. It reads
 //! lengths from the file and never allocates by them.
 
+use super::code::MediaCode;
+
 /// Why a file cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Damage {
-    /// One word: `truncated`, `corrupt`, `too_large`, `unsupported`, `wrong_kind`, `empty`, …
-    pub(crate) code: &'static str,
+    /// Which of the reasons.
+    pub(crate) code: MediaCode,
     /// What exactly.
     pub(crate) reason: String,
 }
 
 impl Damage {
-    pub(crate) fn new(code: &'static str, reason: impl Into<String>) -> Self {
+    pub(crate) fn new(code: MediaCode, reason: impl Into<String>) -> Self {
         Self { code, reason: reason.into() }
     }
 
     fn cut(bytes: &[u8], missing: &str) -> Self {
-        Self::new("truncated", format!("the file ends at byte {} {missing}", bytes.len()))
+        Self::new(MediaCode::Truncated, format!("the file ends at byte {} {missing}", bytes.len()))
     }
 }
 
@@ -37,7 +39,7 @@ fn u16_be(bytes: &[u8], at: usize) -> Option<usize> {
 }
 
 fn u32_at(bytes: &[u8], at: usize) -> Option<[u8; 4]> {
-    bytes.get(at..at + 4)?.try_into().ok()
+    bytes.get(at..at.checked_add(4)?)?.try_into().ok()
 }
 
 fn u24_le(bytes: &[u8]) -> u64 {
@@ -61,7 +63,7 @@ pub(crate) fn jpeg(bytes: &[u8]) -> Result<(), Damage> {
             0xFF => {}
             0xD9 if scans == 0 => {
                 let reason = "the end-of-image marker comes before any picture";
-                return Err(Damage::new("corrupt", reason));
+                return Err(Damage::new(MediaCode::Corrupt, reason));
             }
             0xD9 => return Ok(()),
             _ => {
@@ -69,7 +71,7 @@ pub(crate) fn jpeg(bytes: &[u8]) -> Result<(), Damage> {
                 let length = u16_be(bytes, at + 1).ok_or_else(cut)?;
                 if length < 2 {
                     let reason = format!("the segment at byte {at} has the length {length}");
-                    return Err(Damage::new("corrupt", reason));
+                    return Err(Damage::new(MediaCode::Corrupt, reason));
                 }
                 at += 1 + length;
             }
@@ -94,6 +96,24 @@ pub(crate) fn png(bytes: &[u8]) -> Result<(), Damage> {
     }
 }
 
+/// APNG: frames and their times, as far as its chunks reach (PNG, third edition, section 11.3.5).
+pub(crate) fn apng(bytes: &[u8]) -> Option<Motion> {
+    let mut at = 8;
+    let mut motion = Motion::default();
+    while let (Some(length), Some(kind)) = (u32_at(bytes, at), u32_at(bytes, at + 4)) {
+        if &kind == b"fcTL" {
+            let delay = bytes.get(at + 28..at + 32)?;
+            let of = u64::from(u16::from_be_bytes([delay[0], delay[1]]));
+            let parts = u64::from(u16::from_be_bytes([delay[2], delay[3]]));
+            // Hundredths where the parts of a second are not given.
+            motion.milliseconds += of * 1000 / if parts == 0 { 100 } else { parts };
+            motion.frames = motion.frames.saturating_add(1);
+        }
+        at = at.saturating_add(12).saturating_add(u32::from_be_bytes(length) as usize);
+    }
+    (motion.frames > 0).then_some(motion)
+}
+
 /// GIF: blocks and sub-blocks up to the trailer (GIF89a specification, appendix B).
 pub(crate) fn gif(bytes: &[u8]) -> Result<Motion, Damage> {
     let cut = || Damage::cut(bytes, "before the trailer");
@@ -104,7 +124,7 @@ pub(crate) fn gif(bytes: &[u8]) -> Result<Motion, Damage> {
     loop {
         match *bytes.get(at).ok_or_else(cut)? {
             0x3B if motion.frames == 0 => {
-                return Err(Damage::new("empty", "the GIF has no frame"));
+                return Err(Damage::new(MediaCode::Empty, "the GIF has no frame"));
             }
             0x3B => return Ok(motion),
             0x2C => {
@@ -124,7 +144,7 @@ pub(crate) fn gif(bytes: &[u8]) -> Result<Motion, Damage> {
             }
             other => {
                 let reason = format!("byte {at} is 0x{other:02X}, which starts no block");
-                return Err(Damage::new("corrupt", reason));
+                return Err(Damage::new(MediaCode::Corrupt, reason));
             }
         }
     }
@@ -185,7 +205,7 @@ pub(crate) fn webp(bytes: &[u8]) -> Result<Motion, Damage> {
         }
     }
     match (motion.frames, still) {
-        (0, false) => Err(Damage::new("empty", "the WebP has no frame")),
+        (0, false) => Err(Damage::new(MediaCode::Empty, "the WebP has no frame")),
         (0, true) => Ok(Motion { frames: 1, milliseconds: 0 }),
         _ => Ok(motion),
     }
@@ -199,7 +219,7 @@ pub(crate) fn wav(bytes: &[u8]) -> Result<(), Damage> {
             let name = String::from_utf8_lossy(&chunk.name).into_owned();
             let declared = chunk.length;
             let reason = format!("the chunk {name:?} declares {declared} bytes, {there} are there");
-            return Err(Damage::new("truncated", reason));
+            return Err(Damage::new(MediaCode::Truncated, reason));
         }
         if &chunk.name == b"data" {
             return Ok(());
@@ -228,7 +248,11 @@ mod tests {
         let gif = two_frames();
         assert_eq!(super::gif(&gif), Ok(Motion { frames: 2, milliseconds: 750 }));
         for end in 6..gif.len() {
-            assert_eq!(super::gif(&gif[..end]).unwrap_err().code, "truncated", "cut at {end}");
+            assert_eq!(
+                super::gif(&gif[..end]).unwrap_err().code,
+                MediaCode::Truncated,
+                "cut at {end}"
+            );
         }
     }
 
@@ -238,9 +262,27 @@ mod tests {
         let jpeg = b"\xFF\xD8\xFF\xFE\0\x04\xFF\xD9\xFF\xDA\0\x02ab\xFF\0c\xFF\xD0d\xFF\xD9";
         assert_eq!(super::jpeg(jpeg), Ok(()));
         for end in 3..jpeg.len() {
-            assert_eq!(super::jpeg(&jpeg[..end]).unwrap_err().code, "truncated", "cut at {end}");
+            assert_eq!(
+                super::jpeg(&jpeg[..end]).unwrap_err().code,
+                MediaCode::Truncated,
+                "cut at {end}"
+            );
         }
-        assert_eq!(super::jpeg(b"\xFF\xD8\xFF\xD9").unwrap_err().code, "corrupt");
+        assert_eq!(super::jpeg(b"\xFF\xD8\xFF\xD9").unwrap_err().code, MediaCode::Corrupt);
+    }
+
+    #[test]
+    fn frames_and_times_of_an_animated_png() {
+        let mut png = b"\x89PNG\r\n\x1A\n".to_vec();
+        for delay in [[0, 1, 0, 4], [0, 50, 0, 0]] {
+            png.extend(26u32.to_be_bytes());
+            png.extend(b"fcTL");
+            png.extend([0; 20]);
+            png.extend(delay);
+            png.extend([0; 6]);
+        }
+        assert_eq!(super::apng(&png), Some(Motion { frames: 2, milliseconds: 750 }));
+        assert_eq!(super::apng(&png[..20]), None);
     }
 
     #[test]
@@ -248,10 +290,10 @@ mod tests {
         let mut png = b"\x89PNG\r\n\x1A\n".to_vec();
         png.extend(u32::MAX.to_be_bytes());
         png.extend(b"IDAT");
-        assert_eq!(super::png(&png).unwrap_err().code, "truncated");
+        assert_eq!(super::png(&png).unwrap_err().code, MediaCode::Truncated);
         let wav = b"RIFF\xFF\xFF\xFF\xFFWAVEdata\xFF\xFF\xFF\xFFab";
         let damage = super::wav(wav).unwrap_err();
         assert!(damage.reason.contains("4294967295 bytes, 2 are there"), "{damage:?}");
-        assert_eq!(super::wav(b"RIFF\0\0\0\0WAVE").unwrap_err().code, "truncated");
+        assert_eq!(super::wav(b"RIFF\0\0\0\0WAVE").unwrap_err().code, MediaCode::Truncated);
     }
 }

@@ -4,9 +4,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod duplicates;
 mod faults;
 mod formats;
 mod media;
+mod media_kinds;
+mod media_places;
 mod movielens;
 mod properties;
 mod stops;
