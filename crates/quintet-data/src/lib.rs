@@ -6,6 +6,8 @@ mod dataset_io;
 mod dataset_tables;
 mod error;
 mod features;
+#[doc(hidden)]
+pub mod fuzzing;
 mod npy;
 mod parquet_io;
 mod sampler;

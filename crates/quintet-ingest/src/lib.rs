@@ -4,6 +4,8 @@ mod catalog;
 mod config;
 mod error;
 mod events;
+#[doc(hidden)]
+pub mod fuzzing;
 mod ingest;
 mod log;
 mod media;

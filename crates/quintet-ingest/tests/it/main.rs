@@ -6,6 +6,8 @@
 
 mod faults;
 mod formats;
+mod formats_more;
+mod hostile_tables;
 mod media;
 mod movielens;
 mod properties;
