@@ -13,6 +13,8 @@ use crate::DataError;
 
 /// Longest header that is read, bytes; the headers written here have 128.
 const HEADER_LIMIT: usize = 1024;
+/// How deep brackets may lie in each other in a header: a tuple in a dict, and a little more.
+const HEADER_DEPTH: usize = 4;
 /// Magic, version and the length of the header, at most.
 const PREAMBLE: usize = 12;
 /// Bytes of numbers that are converted at a time; a multiple of every element size.
@@ -183,7 +185,31 @@ fn check_header_len(path: &Path, head: &[u8]) -> Result<usize, DataError> {
             found: format!("one of {len} bytes"),
         });
     }
+    // The parser goes over what is inside a bracket again and again: with sixty brackets in each
+    // other it does not come to an end.
+    let depth = depth(&head[..len]);
+    if depth > HEADER_DEPTH {
+        return Err(DataError::Content {
+            path: path.to_owned(),
+            expected: format!("a header with at most {HEADER_DEPTH} brackets in each other"),
+            found: format!("{depth}"),
+        });
+    }
     Ok(len)
+}
+
+/// How deep brackets lie in each other, wherever they stand.
+fn depth(bytes: &[u8]) -> usize {
+    let (mut depth, mut deepest) = (0usize, 0);
+    for byte in bytes {
+        match byte {
+            b'{' | b'[' | b'(' => depth += 1,
+            b'}' | b']' | b')' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        deepest = deepest.max(depth);
+    }
+    deepest
 }
 
 #[cfg(test)]
@@ -233,6 +259,9 @@ mod tests {
         assert!(huge.is_err());
         let long = npy(&dict("'<f4'", "False", "(1, 1)").replace('{', &"(".repeat(5000)), &[]);
         assert!(read(&long, &[1, 1]).unwrap_err().contains("header of at most"));
+        // Found by fuzzing: the parser was still busy with such a header after half a minute.
+        let nested = npy(&format!("{{'descr': {}", "{".repeat(60)), &[]);
+        assert!(read(&nested, &[1, 1]).unwrap_err().contains("at most 4 brackets"));
         for bytes in [&b""[..], b"\x93NUMPY", b"PK\x03\x04 not an array at all"] {
             assert!(read(bytes, &[1, 1]).unwrap_err().contains("an .npy file"));
         }

@@ -12,7 +12,7 @@ use quintet_data::Dataset;
 use quintet_ingest::{FaultCode as C, IngestError};
 
 use crate::formats::ratings;
-use crate::support::{fail, folder, places, run, write};
+use crate::support::{fail, folder, places, run, shared, write};
 
 /// Packs with gzip.
 pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {
@@ -224,4 +224,19 @@ fn formats_that_are_named_wrongly_say_so() {
     assert!(err.contains("packed as a whole"), "{err}");
     let err = fail(dir.path(), &spec("r.json", "quote = true")).to_string();
     assert!(err.contains("csv and tsv only"), "{err}");
+}
+
+#[test]
+fn the_amazon_table_of_mmrec_is_the_same_plain_and_packed() {
+    let Some(root) = shared("amazon-mmrec") else { return };
+    let columns = "columns = { user = \"userID\", item = \"itemID\" }";
+    let table = |path: &str| format!("[[tables.interactions]]\npath = \"{path}\"\n{columns}");
+    let plain = run(&root, &table("baby/baby.inter"));
+    assert_eq!(plain.report.files[0].rows_in, 160_792);
+    let dir = folder(&[]);
+    let bytes = fs_err::read(root.join("baby/baby.inter")).unwrap();
+    write(dir.path(), "baby.inter.gz", &gzip(&bytes));
+    let packed = run(dir.path(), &table("baby.inter.gz"));
+    assert_eq!(packed.dataset.events, plain.dataset.events);
+    assert_eq!(packed.dataset.items, plain.dataset.items);
 }
