@@ -11,8 +11,8 @@ use quintet_data::Part;
 use serde::{Deserialize, Serialize};
 
 use crate::IngestError;
-use crate::parse::{Clock, rfc3339};
 use crate::media::Pattern;
+use crate::parse::{Clock, rfc3339};
 
 /// What to read and what to do about faults.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -149,17 +149,27 @@ pub struct TableFile<C> {
 }
 
 /// The format of a table.
+///
+/// A text format may be packed with gzip or Zstandard, which its first bytes tell; the extension
+/// before `.gz`, `.zst` or `.zstd` then names the format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TableFormat {
     /// Comma-separated values (RFC 4180), extension `csv`.
     Csv,
-    /// Tab-separated values, extensions `tsv`, `tab` and `inter`.
+    /// Tab-separated values, extensions `tsv` and `tab`, and `inter`, `item` and `user` of the
+    /// atomic files of RecBole, whose columns are found with and without their `:type`.
     Tsv,
-    /// One JSON object a line, extensions `jsonl` and `ndjson`.
+    /// One JSON object a line, extensions `jsonl` and `ndjson`. A line that is a Python literal
+    /// instead is read too.
     Jsonl,
+    /// A JSON document, extension `json`: an array of objects, an object whose first array of
+    /// objects holds the rows, objects one after the other, or JSON Lines after all.
+    Json,
     /// Apache Parquet, extensions `parquet` and `pq`.
     Parquet,
+    /// An Arrow IPC file or stream, extensions `arrow`, `arrows`, `ipc` and `feather`.
+    Arrow,
 }
 
 /// The character encoding of a CSV or TSV file.

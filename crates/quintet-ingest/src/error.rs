@@ -61,6 +61,19 @@ pub enum IngestError {
         /// What is wrong with it.
         found: String,
     },
+    /// A file ends or changes in a way that no row after it can be read: packed data that is cut
+    /// off or damaged or too much, or a JSON document whose brackets do not fit.
+    #[error("{file}, line {line}: expected {expected}, found {found}")]
+    Damaged {
+        /// The file.
+        file: String,
+        /// The last line that was reached, counted from 1; 0 when there was none.
+        line: u64,
+        /// What should be there.
+        expected: String,
+        /// What is there.
+        found: String,
+    },
     /// A table lacks a column.
     #[error("{file}: expected a column {column:?}, found the columns {}", list(found))]
     MissingColumn {
@@ -93,6 +106,17 @@ pub enum IngestError {
     /// The rows of a Parquet file cannot be decoded.
     #[error("{file}: expected readable Parquet rows after row {row}, found: {source}")]
     ParquetRows {
+        /// The file.
+        file: String,
+        /// How many rows could be read.
+        row: u64,
+        /// What the reader said.
+        #[source]
+        source: arrow_schema::ArrowError,
+    },
+    /// An Arrow file is truncated, damaged, or asks for more than it holds.
+    #[error("{file}: expected whole Arrow data after row {row}, found: {source}")]
+    Arrow {
         /// The file.
         file: String,
         /// How many rows could be read.
@@ -170,13 +194,20 @@ impl IngestError {
     }
 }
 
-/// A list for an error message, cut short when it is long.
+/// A list for an error message, cut short when it or a name of it is long.
 fn list(names: &[String]) -> String {
     const SHOWN: usize = 30;
+    const LONGEST: usize = 60;
+    fn short(name: &str) -> String {
+        match name.char_indices().nth(LONGEST) {
+            Some((end, _)) => format!("{}…", &name[..end]),
+            None => name.to_owned(),
+        }
+    }
     if names.is_empty() {
         return "nothing".to_owned();
     }
-    let mut text = names.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
+    let mut text = names.iter().take(SHOWN).map(|name| short(name)).collect::<Vec<_>>().join(", ");
     if names.len() > SHOWN {
         text.push_str(&format!(" and {} more", names.len() - SHOWN));
     }

@@ -6,6 +6,8 @@ mod config;
 mod duplicates;
 mod error;
 mod events;
+#[doc(hidden)]
+pub mod fuzzing;
 mod ingest;
 mod log;
 mod media;

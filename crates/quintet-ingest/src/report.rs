@@ -35,14 +35,16 @@ pub enum FaultCode {
     InvalidUtf8,
     /// A row has more or fewer fields than the header.
     RaggedRow,
-    /// A line is longer than 16 MiB.
+    /// A line, or an object of a JSON document, is longer than 16 MiB.
     LineTooLong,
     /// A quoted field is not closed, or something follows its closing quote.
     BadQuote,
-    /// A line is not a JSON object.
+    /// A line, or an element of a JSON document, is not a JSON object.
     BadJson,
     /// A JSON value cannot be read as text or number.
     BadCell,
+    /// An id has a NUL byte in it.
+    NulInId,
     /// An id is empty.
     EmptyId,
     /// The kind of an event is empty.
@@ -101,6 +103,7 @@ impl FaultCode {
             Self::BadQuote => "bad_quote",
             Self::BadJson => "bad_json",
             Self::BadCell => "bad_cell",
+            Self::NulInId => "nul_in_id",
             Self::EmptyId => "empty_id",
             Self::EmptyEvent => "empty_event",
             Self::BadNumber => "bad_number",
@@ -158,7 +161,7 @@ pub struct Fault {
     pub code: FaultCode,
     /// The file, relative to the data root.
     pub file: String,
-    /// The line of a text file or the row of a Parquet file, counted from 1.
+    /// The line of a text file or the row of a Parquet or Arrow file, counted from 1.
     pub line: Option<u64>,
     /// The item's id, where there is one.
     pub item: Option<String>,
@@ -318,7 +321,12 @@ mod tests {
 
     #[test]
     fn a_code_is_written_as_it_is_called() {
-        for code in [FaultCode::InvalidUtf8, FaultCode::MediaDuplicate, FaultCode::BadNumber] {
+        for code in [
+            FaultCode::NulInId,
+            FaultCode::InvalidUtf8,
+            FaultCode::MediaDuplicate,
+            FaultCode::BadNumber,
+        ] {
             let json = serde_json::to_string(&code).unwrap();
             assert_eq!(json, format!("{:?}", code.as_str()));
         }

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use quintet_core::{Interactions, Matrix, Modality, ModalityFeatures, SeedStream};
-use quintet_data::{Event, ImputeConfig, Imputed, SplitConfig, impute, split};
+use quintet_data::{Event, Events, ImputeConfig, Imputed, SplitConfig, impute, split};
 
 fn features(rows: &[Option<[f32; 2]>]) -> ModalityFeatures {
     let values = rows.iter().flat_map(|row| row.unwrap_or_default()).collect();
@@ -208,18 +208,19 @@ fn held_out_events_have_no_influence() {
     let event = |user: u32, item: u32, day: i64| Event {
         user: quintet_core::UserIdx(user),
         item: quintet_core::ItemIdx(item),
-        event: "click".into(),
+        event: "click",
         value: 1.0,
         timestamp: Some(day),
+        part: None,
     };
     // Users 0 and 1 differ in their last two events alone, which leave-one-out holds out.
-    let world = |late: [u32; 4]| -> Vec<Event> {
+    let world = |late: [u32; 4]| -> Events {
         let early = [event(0, 0, 1), event(0, 1, 2), event(1, 1, 1), event(1, 2, 2)];
         let held = [event(0, late[0], 3), event(0, late[1], 4)];
         let more = [event(1, late[2], 3), event(1, late[3], 4)];
         early.into_iter().chain(held).chain(more).collect()
     };
-    let run = |events: &[Event], all: bool| {
+    let run = |events: &Events, all: bool| {
         let parts = split(events, 2, 6, &SplitConfig::LeaveOneOut {}, SeedStream::new(1)).unwrap();
         let train = if all { &parts.seen_for_test } else { &parts.train };
         let observed = features(&[

@@ -16,8 +16,9 @@ use quintet_core::{IdMap, id_number};
 use quintet_data::Part;
 
 use super::Row;
+use super::batches::write_cells;
 use super::delimited::split_line;
-use super::parquet_rows::write_cells;
+
 use super::split::Splitter;
 use crate::columns::{Asked, Meaning, plain_id};
 use crate::config::TimeUnit;

@@ -3,7 +3,7 @@
 use std::io::BufRead;
 
 use super::block::{BlockLayout, RawBlock};
-use super::lines::{LONGEST_LINE, Line, Lines};
+use super::lines::{LONGEST_LINE, Line, Lines, too_long};
 use super::split::{Split, Splitter};
 use super::{Layout, Row, RowReader, Step, empty, find_columns};
 use crate::IngestError;
@@ -68,6 +68,10 @@ impl<R: BufRead> Delimited<R> {
         };
         reader.width = reader.splitter.len();
         let known: Vec<String> = if layout.header {
+            if let Some(at) = reader.buffer.iter().position(|b| *b == 0) {
+                let found = format!("a NUL byte at byte {} (UTF-16? save it as UTF-8)", at + 1);
+                return Err(IngestError::Header { file: file.to_owned(), line, found });
+            }
             let mut name = String::new();
             (0..reader.width)
                 .map(|i| {
@@ -97,11 +101,7 @@ impl<R: BufRead> Delimited<R> {
         let line = loop {
             match self.lines.next(&mut self.buffer)? {
                 (_, Line::End) => return Ok(Record::End),
-                (line, Line::TooLong) => {
-                    let expected = format!("a line of at most {} MiB", LONGEST_LINE >> 20);
-                    let flaw = Flaw::new(FaultCode::LineTooLong, expected, "a longer one");
-                    return Ok(Record::Bad(line, flaw));
-                }
+                (line, Line::TooLong) => return Ok(Record::Bad(line, too_long("a line"))),
                 (_, Line::Text) if self.buffer.is_empty() => self.blank += 1,
                 (line, Line::Text) => break line,
             }

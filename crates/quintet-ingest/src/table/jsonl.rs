@@ -1,17 +1,11 @@
-//! JSON Lines: one object a line.
+//! JSON Lines: one object a line, as JSON or as a Python literal.
 
 use std::io::BufRead;
 
-use serde_json::{Map, Value};
-
-use super::lines::{LONGEST_LINE, Line, Lines};
-use super::{Row, RowReader, Step, empty, find_columns};
+use super::cells::{SAMPLE, Seen, object, write_object};
+use super::lines::{Line, Lines, too_long};
+use super::{Row, RowReader, Step, empty};
 use crate::IngestError;
-use crate::log::Flaw;
-use crate::report::FaultCode;
-
-/// How many lines are looked at to learn which keys there are.
-const SAMPLE: usize = 1_000;
 
 /// Reads a JSON Lines file row by row.
 pub(crate) struct Jsonl<R> {
@@ -30,7 +24,7 @@ impl<R: BufRead> Jsonl<R> {
         columns: &[&str],
     ) -> Result<Self, IngestError> {
         let mut lines = Lines::new(file, sample);
-        let mut known: Vec<String> = Vec::new();
+        let mut seen = Seen::new(columns);
         let mut buffer = Vec::new();
         let mut rows = 0;
         while rows < SAMPLE {
@@ -39,20 +33,14 @@ impl<R: BufRead> Jsonl<R> {
                 Line::Text if buffer.trim_ascii().is_empty() => continue,
                 Line::Text | Line::TooLong => rows += 1,
             }
-            let object = serde_json::from_slice::<Map<String, Value>>(&buffer);
-            for key in object.iter().flatten().map(|(key, _)| key) {
-                if !known.contains(key) {
-                    known.push(key.clone());
-                }
+            if let Ok(object) = object(&buffer) {
+                seen.add(&object);
             }
         }
         if rows == 0 {
             return Err(empty(file, "nothing"));
         }
-        // Without a single object there is no column to miss; every line is a fault.
-        if !known.is_empty() {
-            find_columns(file, &known, columns)?;
-        }
+        seen.check(file)?;
         Ok(Self {
             lines: Lines::new(file, input),
             keys: columns.iter().map(|c| (*c).to_owned()).collect(),
@@ -69,13 +57,14 @@ impl<R: BufRead> RowReader for Jsonl<R> {
             row.start(line);
             match kind {
                 Line::End => return Ok(Step::End),
-                Line::TooLong => {
-                    let expected = format!("a line of at most {} MiB", LONGEST_LINE >> 20);
-                    let flaw = Flaw::new(FaultCode::LineTooLong, expected, "a longer one");
-                    return Ok(Step::Bad(flaw));
-                }
+                Line::TooLong => return Ok(Step::Bad(too_long("a line"))),
                 Line::Text if self.buffer.trim_ascii().is_empty() => self.blank += 1,
-                Line::Text => return Ok(self.parse(row)),
+                Line::Text => {
+                    return Ok(match object(&self.buffer) {
+                        Ok(object) => write_object(&object, &self.keys, row),
+                        Err(flaw) => Step::Bad(flaw),
+                    });
+                }
             }
         }
     }
@@ -83,61 +72,6 @@ impl<R: BufRead> RowReader for Jsonl<R> {
     fn blank_lines(&self) -> u64 {
         self.blank
     }
-}
-
-impl<R> Jsonl<R> {
-    fn parse(&self, row: &mut Row) -> Step {
-        let text = match std::str::from_utf8(&self.buffer) {
-            Ok(text) => text,
-            Err(error) => {
-                let at = error.valid_up_to();
-                let found = format!("byte 0x{:02X} at byte {}", self.buffer[at], at + 1);
-                let flaw = Flaw::new(FaultCode::InvalidUtf8, "UTF-8 text", found);
-                return Step::Bad(flaw);
-            }
-        };
-        let object = match serde_json::from_str::<Map<String, Value>>(text) {
-            Ok(object) => object,
-            Err(error) => {
-                let found = format!("{error}").replace("at line 1 column", "at character");
-                return Step::Bad(Flaw::new(FaultCode::BadJson, "a JSON object", found));
-            }
-        };
-        for key in &self.keys {
-            if let Some(value) = object.get(key)
-                && let Err(kind) = write_value(value, &mut row.text)
-            {
-                let expected = "text, a number, true, false, null or a list of these";
-                let found = format!("{kind} in {key:?}");
-                return Step::Bad(Flaw::new(FaultCode::BadCell, expected, found));
-            }
-            row.end();
-        }
-        Step::Row
-    }
-}
-
-/// A value as a cell; a list becomes its members with commas between them.
-fn write_value(value: &Value, out: &mut String) -> Result<(), &'static str> {
-    match value {
-        Value::Null => {}
-        Value::Bool(yes) => out.push_str(if *yes { "true" } else { "false" }),
-        Value::Number(number) => out.push_str(&number.to_string()),
-        Value::String(text) => out.push_str(text),
-        Value::Array(values) => {
-            for (i, value) in values.iter().enumerate() {
-                if value.is_array() {
-                    return Err("a list in a list");
-                }
-                if i > 0 {
-                    out.push_str(", ");
-                }
-                write_value(value, out)?;
-            }
-        }
-        Value::Object(_) => return Err("an object"),
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -171,6 +105,15 @@ mod tests {
             seen,
             [(1, "7|a, b"), (3, "x|"), (4, bad), (5, bad), (6, "!bad_cell"), (7, "|true")]
         );
+    }
+
+    #[test]
+    fn python_literals_nested_lists_and_paths_are_read() {
+        let text = "{'id': '7', 'c': [['Books', 'Art'], ['New']], 'r': {'n': 1}}\n\
+                    {\"id\": 8, \"r\": {\"n\": null}}\n{'id': 9, 'c': foo()}\n";
+        let rows = read(text, &["id", "c", "r.n"]);
+        let seen: Vec<_> = rows.iter().map(|(l, t)| (*l, t.as_str())).collect();
+        assert_eq!(seen, [(1, "7|Books, Art, New|1"), (2, "8||"), (3, "!bad_json")]);
     }
 
     #[test]

@@ -1,12 +1,35 @@
 //! Lines of a text file, with numbers, a length limit and a way to put some back.
+//!
+//! A line ends with `\n` or `\r\n`. In a file that has `\r` but no `\n` in its first 64 KiB, as
+//! old Macs wrote them, a line ends with `\r`. A lone `\r` of any other file is part of a cell.
 
 use std::collections::VecDeque;
 use std::io::{BufRead, Read};
 
+use super::source::read_error;
 use crate::IngestError;
+use crate::log::Flaw;
+use crate::report::FaultCode;
 
 /// The longest line, bytes. A longer one is one fault, and is skipped without being held.
 pub(crate) const LONGEST_LINE: usize = 16 << 20;
+
+/// How many bytes are looked at to learn how lines end.
+const LOOK: usize = 1 << 16;
+
+/// The last byte of the lines of a file with these first bytes.
+pub(crate) fn line_end(head: &[u8]) -> u8 {
+    let head = &head[..head.len().min(LOOK)];
+    // A `\r` that is the last byte may be the first half of a `\r\n`.
+    let lone = head.iter().position(|b| *b == b'\r').is_some_and(|at| at + 1 < head.len());
+    if lone && !head.contains(&b'\n') { b'\r' } else { b'\n' }
+}
+
+/// The flaw of a row beyond [`LONGEST_LINE`].
+pub(crate) fn too_long(what: &str) -> Flaw {
+    let expected = format!("{what} of at most {} MiB", LONGEST_LINE >> 20);
+    Flaw::new(FaultCode::LineTooLong, expected, "a longer one")
+}
 
 /// What [`Lines::next`] found.
 #[derive(Debug, PartialEq, Eq)]
@@ -26,11 +49,13 @@ pub(crate) struct Lines<R> {
     number: u64,
     /// Lines that were put back; without text, one that was too long.
     pending: VecDeque<(u64, Option<Vec<u8>>)>,
+    /// The last byte of a line, once it is known.
+    end: Option<u8>,
 }
 
 impl<R: BufRead> Lines<R> {
     pub(crate) fn new(file: &str, input: R) -> Self {
-        Self { file: file.to_owned(), input, number: 0, pending: VecDeque::new() }
+        Self { file: file.to_owned(), input, number: 0, pending: VecDeque::new(), end: None }
     }
 
     /// Reads the next line into `buffer` and gives its number, counted from 1.
@@ -44,22 +69,21 @@ impl<R: BufRead> Lines<R> {
             Some((number, None)) => return Ok((number, Line::TooLong)),
             None => {}
         }
+        let end = self.end()?;
         let limit = LONGEST_LINE as u64 + 1;
-        let read = (&mut self.input)
-            .take(limit)
-            .read_until(b'\n', buffer)
-            .map_err(IngestError::io(&self.file))?;
+        let read = (&mut self.input).take(limit).read_until(end, buffer);
+        let read = read.map_err(|e| read_error(&self.file, self.number, e))?;
         if read == 0 {
             return Ok((self.number, Line::End));
         }
         self.number += 1;
-        if buffer.last() == Some(&b'\n') {
+        if buffer.last() == Some(&end) {
             buffer.pop();
-            if buffer.last() == Some(&b'\r') {
+            if end == b'\n' && buffer.last() == Some(&b'\r') {
                 buffer.pop();
             }
         } else if buffer.len() > LONGEST_LINE {
-            self.skip_rest()?;
+            self.skip_rest(end)?;
             buffer.clear();
             return Ok((self.number, Line::TooLong));
         }
@@ -79,11 +103,12 @@ impl<R: BufRead> Lines<R> {
     /// Reads about `size` bytes of whole lines, which go on with the number that comes with them;
     /// none when the next line has to be read on its own, or there is no more.
     pub(crate) fn block(&mut self, size: usize) -> Result<Option<(u64, Vec<u8>)>, IngestError> {
-        if !self.pending.is_empty() || self.number == 0 {
-            // The first line may have a byte order mark.
+        // The first line may have a byte order mark; lines of old Macs are rare.
+        if !self.pending.is_empty() || self.number == 0 || self.end()? != b'\n' {
             return Ok(None);
         }
-        let io = |error| IngestError::io(&self.file)(error);
+        let number = self.number;
+        let io = |error| read_error(&self.file, number, error);
         let mut bytes = Vec::with_capacity(size + (size >> 4));
         (&mut self.input).take(size as u64).read_to_end(&mut bytes).map_err(io)?;
         if bytes.is_empty() {
@@ -104,7 +129,7 @@ impl<R: BufRead> Lines<R> {
         let start = memchr::memrchr(b'\n', text).map_or(0, |at| at + 1);
         if text.len() - start > LONGEST_LINE {
             if !ended {
-                self.skip_rest()?;
+                self.skip_rest(b'\n')?;
             }
             bytes.truncate(start);
             self.pending.push_back((self.number, None));
@@ -136,13 +161,25 @@ impl<R: BufRead> Lines<R> {
         Ok(())
     }
 
-    fn skip_rest(&mut self) -> Result<(), IngestError> {
+    /// How the lines of this file end.
+    fn end(&mut self) -> Result<u8, IngestError> {
+        if let Some(end) = self.end {
+            return Ok(end);
+        }
+        let head = self.input.fill_buf().map_err(|e| read_error(&self.file, 0, e))?;
+        let end = line_end(head);
+        self.end = Some(end);
+        Ok(end)
+    }
+
+    fn skip_rest(&mut self, end: u8) -> Result<(), IngestError> {
         loop {
-            let bytes = self.input.fill_buf().map_err(IngestError::io(&self.file))?;
+            let bytes = self.input.fill_buf();
+            let bytes = bytes.map_err(|e| read_error(&self.file, self.number, e))?;
             if bytes.is_empty() {
                 return Ok(());
             }
-            let newline = bytes.iter().position(|b| *b == b'\n');
+            let newline = bytes.iter().position(|b| *b == end);
             let used = newline.map_or(bytes.len(), |at| at + 1);
             self.input.consume(used);
             if newline.is_some() {
@@ -174,6 +211,15 @@ mod tests {
         let lines = all(b"\xEF\xBB\xBFa\r\n\nb");
         let texts: Vec<_> = lines.iter().map(|(n, _, t)| (*n, t.as_str())).collect();
         assert_eq!(texts, [(1, "a"), (2, ""), (3, "b")]);
+    }
+
+    #[test]
+    fn a_lone_carriage_return_ends_lines_only_where_nothing_else_does() {
+        let texts = |text: &[u8]| all(text).into_iter().map(|(_, _, t)| t).collect::<Vec<_>>();
+        assert_eq!(texts(b"a,b\r1,2\r\r3,4"), ["a,b", "1,2", "", "3,4"]);
+        assert_eq!(texts(b"a\rb\n1\r\n\r\n"), ["a\rb", "1", ""]);
+        assert_eq!(texts(b"a\r"), ["a\r"]);
+        assert_eq!((line_end(b"a\rb"), line_end(b"a\r"), line_end(b"")), (b'\r', b'\n', b'\n'));
     }
 
     #[test]

@@ -3,22 +3,34 @@
 //! A reader hands out the columns that were asked for, in the order they were asked for. A row
 //! that cannot be read is one flaw with a line; the rows after it are still read.
 
+mod arrow_check;
+mod arrow_rows;
+mod batches;
 mod block;
+mod cells;
 mod delimited;
+mod json;
+mod json_split;
 mod jsonl;
 mod lines;
+mod parquet_check;
 mod parquet_rows;
+mod python;
+mod source;
 mod split;
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
 
 pub(crate) use block::{Block, BlockLayout, BlockParser, NEW, ODD, RawBlock};
 
-use std::io::BufReader;
-use std::path::Path;
-
 use crate::IngestError;
 use crate::config::{Encoding, TableFile, TableFormat, TimeUnit, config};
-use crate::log::{FileId, Flaw, Log, Origin};
+use crate::log::{FileId, Flaw, Log, Origin, shown};
 use crate::paths::Root;
+use crate::report::FaultCode;
+use source::Source;
 
 /// The cells of one row.
 #[derive(Debug, Default)]
@@ -90,8 +102,11 @@ pub(crate) struct Layout {
 pub(crate) enum Format {
     Delimited(Layout),
     Jsonl,
+    Json,
     /// Time stamp columns are handed out as whole numbers of this unit.
     Parquet(TimeUnit),
+    /// As for Parquet.
+    Arrow(TimeUnit),
 }
 
 /// A file and how to read it.
@@ -141,7 +156,12 @@ impl TableSpec {
                         &format!("{kind:?}"),
                     ));
                 }
-                if kind == TableFormat::Jsonl { Format::Jsonl } else { Format::Parquet(unit) }
+                match kind {
+                    TableFormat::Parquet => Format::Parquet(unit),
+                    TableFormat::Arrow => Format::Arrow(unit),
+                    TableFormat::Json => Format::Json,
+                    _ => Format::Jsonl,
+                }
             }
         };
         Ok(Self { file: table.path.clone(), role, format })
@@ -150,26 +170,44 @@ impl TableSpec {
 
 /// The format that is named, or else the one that the extension stands for.
 fn table_format(path: &str, named: Option<TableFormat>) -> Result<TableFormat, IngestError> {
-    if let Some(format) = named {
-        return Ok(format);
+    let extension = |path: &Path| {
+        path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase()
+    };
+    let (mut inner, mut end) = (Path::new(path).to_owned(), extension(Path::new(path)));
+    let packed = matches!(end.as_str(), "gz" | "zst" | "zstd");
+    if packed {
+        inner.set_extension("");
+        end = extension(&inner);
     }
-    let extension = Path::new(path).extension().and_then(|e| e.to_str()).unwrap_or_default();
-    match extension.to_ascii_lowercase().as_str() {
-        "csv" => Ok(TableFormat::Csv),
-        "tsv" | "tab" | "inter" => Ok(TableFormat::Tsv),
-        "jsonl" | "ndjson" => Ok(TableFormat::Jsonl),
-        "parquet" | "pq" => Ok(TableFormat::Parquet),
-        _ => Err(config(
-            &format!("table {path:?} format"),
-            "csv, tsv, jsonl or parquet, by the extension or by `format`",
-            &format!("the extension {extension:?}"),
-        )),
+    let format = match end.as_str() {
+        _ if named.is_some() => named,
+        "csv" => Some(TableFormat::Csv),
+        "tsv" | "tab" | "inter" | "item" | "user" => Some(TableFormat::Tsv),
+        "jsonl" | "ndjson" => Some(TableFormat::Jsonl),
+        "json" => Some(TableFormat::Json),
+        "parquet" | "pq" => Some(TableFormat::Parquet),
+        "arrow" | "arrows" | "ipc" | "feather" => Some(TableFormat::Arrow),
+        _ => None,
+    };
+    let key = format!("table {path:?} format");
+    match format {
+        Some(TableFormat::Parquet | TableFormat::Arrow) if packed => {
+            Err(config(&key, "a Parquet or Arrow file as it is", "one that is packed as a whole"))
+        }
+        Some(format) => Ok(format),
+        None => {
+            let expected =
+                "csv, tsv, jsonl, json, parquet or arrow, by the extension or by `format`";
+            Err(config(&key, expected, &format!("the extension {end:?}")))
+        }
     }
 }
 
 /// An open table. Reading it keeps the books.
 pub(crate) struct Table {
     id: FileId,
+    /// So many of the first columns that are asked for are ids.
+    ids: usize,
     reader: Box<dyn RowReader>,
     row: Row,
 }
@@ -188,23 +226,15 @@ impl Table {
             return Err(IngestError::Io { file: spec.file.clone(), source: found });
         }
         let id = log.open(spec.role, &spec.file, &path)?;
-        let open = || std::fs::File::open(&path).map_err(IngestError::io(&spec.file));
         let file = &spec.file;
+        let raw = || File::open(&path).map_err(IngestError::io(file));
         let reader: Box<dyn RowReader> = match &spec.format {
-            Format::Delimited(layout) => {
-                let input = BufReader::with_capacity(1 << 16, open()?);
-                Box::new(delimited::Delimited::open(file, input, layout, columns)?)
-            }
-            Format::Jsonl => {
-                let sample = BufReader::new(open()?);
-                let input = BufReader::with_capacity(1 << 16, open()?);
-                Box::new(jsonl::Jsonl::open(file, sample, input, columns)?)
-            }
-            Format::Parquet(unit) => {
-                Box::new(parquet_rows::ParquetRows::open(file, open()?, *unit, columns)?)
-            }
+            Format::Parquet(unit) => Box::new(parquet_rows::open(file, raw()?, *unit, columns)?),
+            Format::Arrow(unit) => Box::new(arrow_rows::open(file, raw()?, *unit, columns)?),
+            text => open_text(file, text, &|| source::open(file, &path), columns)?,
         };
-        Ok(Self { id, reader, row: Row::default() })
+        let ids = if spec.role == "interactions" { 2 } else { 1 };
+        Ok(Self { id, ids, reader, row: Row::default() })
     }
 
     /// Reads up to the next good row; bad ones go into the report.
@@ -213,7 +243,10 @@ impl Table {
             match self.reader.next(&mut self.row)? {
                 Step::Row => {
                     log.file(self.id).rows_in += 1;
-                    return Ok(true);
+                    match nul_in_id(&self.row, self.ids) {
+                        Some(flaw) => log.drop_row(self.origin(), None, flaw)?,
+                        None => return Ok(true),
+                    }
                 }
                 Step::Bad(flaw) => {
                     log.file(self.id).rows_in += 1;
@@ -248,7 +281,8 @@ impl Table {
         block: &Block,
         at: usize,
     ) -> Result<(), Flaw> {
-        block::read_row(raw, layout, block, at, &mut self.row).map_or(Ok(()), Err)
+        let flaw = block::read_row(raw, layout, block, at, &mut self.row);
+        flaw.or_else(|| nul_in_id(&self.row, self.ids)).map_or(Ok(()), Err)
     }
 
     /// Where this table is in the books.
@@ -267,23 +301,81 @@ impl Table {
     }
 }
 
+/// Opens a text table; `source` gives its bytes from the start, as often as it is asked.
+fn open_text(
+    file: &str,
+    format: &Format,
+    source: &dyn Fn() -> Result<Source, IngestError>,
+    columns: &[&str],
+) -> Result<Box<dyn RowReader>, IngestError> {
+    Ok(match format {
+        Format::Delimited(layout) => {
+            Box::new(delimited::Delimited::open(file, source()?, layout, columns)?)
+        }
+        Format::Json => json::open(file, source, columns)?,
+        _ => Box::new(jsonl::Jsonl::open(file, source()?, source()?, columns)?),
+    })
+}
+
+/// Reads a text table that is held in memory; gives how many rows it has and how many of them
+/// are faults.
+pub(crate) fn read_bytes<R: Read + 'static>(
+    format: &Format,
+    bytes: &dyn Fn() -> R,
+    columns: &[&str],
+) -> Result<(u64, u64), IngestError> {
+    let file = "bytes";
+    let source = || source::unpack(bytes()).map_err(IngestError::io(file));
+    let mut reader = open_text(file, format, &source, columns)?;
+    let mut row = Row::default();
+    let (mut rows, mut faults) = (0, 0);
+    loop {
+        match reader.next(&mut row)? {
+            Step::Row => {
+                rows += 1;
+                (0..columns.len()).for_each(|c| {
+                    std::hint::black_box(row.cell(c));
+                });
+            }
+            Step::Bad(_) => faults += 1,
+            Step::End => return Ok((rows, faults)),
+        }
+    }
+}
+
+/// The flaw of an id with a NUL byte in it, as binary data has and no table of ids: what shows
+/// and stores it may end it there, and two ids become one.
+pub(crate) fn nul_in_id(row: &Row, ids: usize) -> Option<Flaw> {
+    let id = (0..ids).map(|column| row.cell(column)).find(|id| id.contains('\0'))?;
+    Some(Flaw::new(FaultCode::NulInId, "an id without NUL bytes", shown(id)))
+}
+
 /// The error for a table without rows.
 fn empty(file: &str, found: &'static str) -> IngestError {
     IngestError::Empty { file: file.to_owned(), expected: "a header line and rows", found }
 }
 
-/// Positions of the columns that are asked for.
+/// Positions of the columns that are asked for; `user_id` also stands for `user_id:token`, as
+/// RecBole writes it, unless there is a column of just that name.
 fn find_columns(file: &str, known: &[String], asked: &[&str]) -> Result<Vec<usize>, IngestError> {
     asked
         .iter()
         .map(|name| {
-            known.iter().position(|k| k == name).ok_or_else(|| IngestError::MissingColumn {
+            let exact = known.iter().position(|k| k == name);
+            let typed = || known.iter().position(|k| untyped(k) == Some(name));
+            exact.or_else(typed).ok_or_else(|| IngestError::MissingColumn {
                 file: file.to_owned(),
                 column: (*name).to_owned(),
                 found: known.to_vec(),
             })
         })
         .collect()
+}
+
+/// The name of a column of an atomic file of RecBole without its type.
+fn untyped(name: &str) -> Option<&str> {
+    let (name, kind) = name.rsplit_once(':')?;
+    matches!(kind, "token" | "token_seq" | "float" | "float_seq").then_some(name)
 }
 
 #[cfg(test)]
@@ -300,11 +392,32 @@ mod tests {
         let spec = |f: &TableFile<ItemColumns>| TableSpec::new("items", f, TimeUnit::S);
         assert_eq!(spec(&file("a.JSONL")).unwrap().format, Format::Jsonl);
         let err = spec(&file("u.data")).unwrap_err().to_string();
-        assert!(err.contains("u.data") && err.contains("csv, tsv, jsonl or parquet"), "{err}");
+        assert!(err.contains("u.data") && err.contains("jsonl, json, parquet or arrow"), "{err}");
         let mut named = file("u.data");
         named.format = Some(TableFormat::Tsv);
         let Format::Delimited(layout) = spec(&named).unwrap().format else { panic!("not tsv") };
         assert_eq!((layout.delimiter.as_str(), layout.quote, layout.header), ("\t", false, true));
+    }
+
+    #[test]
+    fn the_extension_below_the_packing_names_the_format() {
+        let kind = |path: &str| table_format(path, None);
+        assert_eq!(kind("a.csv.gz").unwrap(), TableFormat::Csv);
+        assert_eq!(kind("d.x/a.json.ZST").unwrap(), TableFormat::Json);
+        assert_eq!(kind("ml-100k.item.zstd").unwrap(), TableFormat::Tsv);
+        assert_eq!(kind("a.feather").unwrap(), TableFormat::Arrow);
+        assert_eq!(table_format("a.gz", Some(TableFormat::Csv)).unwrap(), TableFormat::Csv);
+        assert!(kind("a.gz").unwrap_err().to_string().contains("found the extension \"\""));
+        assert!(kind("a.parquet.gz").unwrap_err().to_string().contains("packed as a whole"));
+    }
+
+    #[test]
+    fn a_typed_name_of_recbole_is_found_without_its_type() {
+        let known: Vec<String> =
+            ["a:token", "b:float", "b", "c:d"].into_iter().map(str::to_owned).collect();
+        let find = |names: &[&str]| find_columns("f", &known, names);
+        assert_eq!(find(&["a", "a:token", "b", "b:float"]).unwrap(), [0, 0, 2, 1]);
+        assert!(find(&["c"]).is_err());
     }
 
     #[test]

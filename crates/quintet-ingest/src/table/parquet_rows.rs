@@ -1,241 +1,38 @@
-//! Parquet: columns in, rows out. The line of a row is its number in the file, counted from 1.
+//! Parquet, by way of the decoder of the `parquet` crate.
+//!
+//! The decoder checks sizes against the file but for one, which is looked at here first, and it
+//! may panic on damaged data, which costs the file and not the process.
 
-use std::fmt::Write;
 use std::fs::File;
 
-use arrow_array::cast::AsArray;
-use arrow_array::types::{
-    Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, TimestampMicrosecondType,
-    TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType, UInt8Type, UInt16Type,
-    UInt32Type, UInt64Type,
-};
-use arrow_array::{Array, RecordBatch};
-use arrow_schema::{DataType, TimeUnit as ArrowUnit};
 use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::errors::ParquetError;
 
-use super::block::{BlockLayout, RawBlock};
-use super::{Row, RowReader, Step, find_columns};
+use super::batches::{Asked, BatchRows, GAVE_UP, guarded};
+use super::parquet_check;
 use crate::IngestError;
 use crate::config::TimeUnit;
 
 /// Rows that are decoded together.
 const BATCH: usize = 1 << 16;
 
-/// Reads a Parquet file row by row.
-pub(crate) struct ParquetRows {
-    file: String,
-    reader: ParquetRecordBatchReader,
+/// Opens a Parquet file.
+pub(crate) fn open(
+    file: &str,
+    mut input: File,
     unit: TimeUnit,
-    /// Positions of the asked columns among those that are read.
-    columns: Vec<usize>,
-    batch: Option<RecordBatch>,
-    next_in_batch: usize,
-    number: u64,
-}
-
-impl ParquetRows {
-    pub(crate) fn open(
-        file: &str,
-        input: File,
-        unit: TimeUnit,
-        columns: &[&str],
-    ) -> Result<Self, IngestError> {
-        let parquet = |source| IngestError::Parquet { file: file.to_owned(), source };
-        let builder = ParquetRecordBatchReaderBuilder::try_new(input).map_err(parquet)?;
-        let schema = builder.schema().clone();
-        let known: Vec<String> = schema.fields().iter().map(|f| f.name().clone()).collect();
-        let asked = find_columns(file, &known, columns)?;
-        for &column in &asked {
-            let field = schema.field(column);
-            if !readable(field.data_type()) {
-                return Err(IngestError::ColumnType {
-                    file: file.to_owned(),
-                    column: field.name().clone(),
-                    found: field.data_type().to_string(),
-                });
-            }
-        }
-        // The projection keeps the order of the file, whatever the order of the asking.
-        let mut read = asked.clone();
-        read.sort_unstable();
-        read.dedup();
-        let mask = ProjectionMask::roots(builder.parquet_schema(), read.iter().copied());
-        let reader =
-            builder.with_projection(mask).with_batch_size(BATCH).build().map_err(parquet)?;
-        let columns =
-            asked.iter().map(|column| read.partition_point(|other| other < column)).collect();
-        Ok(Self {
-            file: file.to_owned(),
-            reader,
-            unit,
-            columns,
-            batch: None,
-            next_in_batch: 0,
-            number: 0,
-        })
-    }
-}
-
-impl RowReader for ParquetRows {
-    fn next(&mut self, row: &mut Row) -> Result<Step, IngestError> {
-        while self.batch.as_ref().is_none_or(|b| self.next_in_batch >= b.num_rows()) {
-            self.batch = match self.reader.next() {
-                Some(Ok(batch)) => Some(batch),
-                Some(Err(source)) => {
-                    let file = self.file.clone();
-                    return Err(IngestError::ParquetRows { file, row: self.number, source });
-                }
-                None => return Ok(Step::End),
-            };
-            self.next_in_batch = 0;
-        }
-        self.number += 1;
-        row.start(self.number);
-        if let Some(batch) = &self.batch {
-            write_cells(batch, &self.columns, self.next_in_batch, self.unit, row);
-        }
-        self.next_in_batch += 1;
-        Ok(Step::Row)
-    }
-
-    fn blank_lines(&self) -> u64 {
-        0
-    }
-
-    fn block_layout(&self) -> Option<BlockLayout> {
-        Some(BlockLayout::Batch { columns: self.columns.clone(), unit: self.unit })
-    }
-
-    fn next_block(&mut self) -> Result<Option<RawBlock>, IngestError> {
-        if self.batch.is_some() {
-            return Ok(None);
-        }
-        let rows = match self.reader.next() {
-            Some(Ok(rows)) => rows,
-            Some(Err(source)) => {
-                let file = self.file.clone();
-                return Err(IngestError::ParquetRows { file, row: self.number, source });
-            }
-            None => return Ok(None),
-        };
-        let first_row = self.number + 1;
-        self.number += rows.num_rows() as u64;
-        Ok(Some(RawBlock::Batch { first_row, rows }))
-    }
-}
-
-/// Puts the asked cells of one row of a batch into a row.
-pub(crate) fn write_cells(
-    batch: &RecordBatch,
-    columns: &[usize],
-    at: usize,
-    unit: TimeUnit,
-    row: &mut Row,
-) {
-    for &column in columns {
-        write_cell(batch.column(column), at, unit, &mut row.text);
-        row.end();
-    }
-}
-
-fn readable(kind: &DataType) -> bool {
-    use DataType as D;
-    match kind {
-        D::Utf8 | D::LargeUtf8 | D::Utf8View | D::Boolean | D::Null | D::Timestamp(..) => true,
-        D::Dictionary(_, value) => readable(value),
-        D::List(field) => matches!(field.data_type(), D::Utf8 | D::LargeUtf8 | D::Utf8View),
-        kind => kind.is_integer() || matches!(kind, D::Float32 | D::Float64),
-    }
-}
-
-/// One value as text; nothing for null. Types that are not [`readable`] do not come here.
-fn write_cell(column: &dyn Array, i: usize, unit: TimeUnit, out: &mut String) {
-    use DataType as D;
-    if column.is_null(i) {
-        return;
-    }
-    macro_rules! number {
-        ($kind:ty) => {{
-            let _ = write!(out, "{}", column.as_primitive::<$kind>().value(i));
-        }};
-    }
-    match column.data_type() {
-        D::Utf8 => out.push_str(column.as_string::<i32>().value(i)),
-        D::LargeUtf8 => out.push_str(column.as_string::<i64>().value(i)),
-        D::Utf8View => out.push_str(column.as_string_view().value(i)),
-        D::Boolean => out.push_str(if column.as_boolean().value(i) { "true" } else { "false" }),
-        D::Int8 => number!(Int8Type),
-        D::Int16 => number!(Int16Type),
-        D::Int32 => number!(Int32Type),
-        D::Int64 => number!(Int64Type),
-        D::UInt8 => number!(UInt8Type),
-        D::UInt16 => number!(UInt16Type),
-        D::UInt32 => number!(UInt32Type),
-        D::UInt64 => number!(UInt64Type),
-        D::Float32 => number!(Float32Type),
-        D::Float64 => number!(Float64Type),
-        D::Timestamp(stamp, _) => {
-            let _ = write!(out, "{}", in_unit(time(column, i, stamp), stamp, unit));
-        }
-        D::Dictionary(..) => {
-            if let Some(dictionary) = column.as_any_dictionary_opt()
-                && let Some(key) = key(dictionary.keys(), i)
-            {
-                write_cell(dictionary.values(), key, unit, out);
-            }
-        }
-        D::List(_) => {
-            let values = column.as_list::<i32>().value(i);
-            for k in 0..values.len() {
-                if k > 0 {
-                    out.push_str(", ");
-                }
-                write_cell(&values, k, unit, out);
-            }
-        }
-        _ => {}
-    }
-}
-
-/// The position in a dictionary that a key stands for.
-fn key(keys: &dyn Array, i: usize) -> Option<usize> {
-    use DataType as D;
-    macro_rules! key {
-        ($kind:ty) => {
-            usize::try_from(keys.as_primitive::<$kind>().value(i)).ok()
-        };
-    }
-    match keys.data_type() {
-        D::Int8 => key!(Int8Type),
-        D::Int16 => key!(Int16Type),
-        D::Int32 => key!(Int32Type),
-        D::Int64 => key!(Int64Type),
-        D::UInt8 => key!(UInt8Type),
-        D::UInt16 => key!(UInt16Type),
-        D::UInt32 => key!(UInt32Type),
-        D::UInt64 => key!(UInt64Type),
-        _ => None,
-    }
-}
-
-fn time(column: &dyn Array, i: usize, stamp: &ArrowUnit) -> i64 {
-    match stamp {
-        ArrowUnit::Second => column.as_primitive::<TimestampSecondType>().value(i),
-        ArrowUnit::Millisecond => column.as_primitive::<TimestampMillisecondType>().value(i),
-        ArrowUnit::Microsecond => column.as_primitive::<TimestampMicrosecondType>().value(i),
-        ArrowUnit::Nanosecond => column.as_primitive::<TimestampNanosecondType>().value(i),
-    }
-}
-
-/// A time of a typed column as the whole number that the configured unit expects.
-fn in_unit(time: i64, stamp: &ArrowUnit, unit: TimeUnit) -> i64 {
-    let per_second = match stamp {
-        ArrowUnit::Second => 1,
-        ArrowUnit::Millisecond => 1_000,
-        ArrowUnit::Microsecond => 1_000_000,
-        ArrowUnit::Nanosecond => 1_000_000_000,
-    };
-    let seconds = time.div_euclid(per_second);
-    if unit == TimeUnit::Ms { seconds.saturating_mul(1_000) } else { seconds }
+    columns: &[&str],
+) -> Result<BatchRows, IngestError> {
+    let parquet = |source| IngestError::Parquet { file: file.to_owned(), source };
+    let gave_up = || parquet(ParquetError::General(GAVE_UP.to_owned()));
+    parquet_check::row_groups(&mut input).map_err(|text| parquet(ParquetError::General(text)))?;
+    let builder = guarded(|| ParquetRecordBatchReaderBuilder::try_new(input));
+    let builder = builder.ok_or_else(gave_up)?.map_err(parquet)?;
+    let asked = Asked::find(file, builder.schema(), columns)?;
+    let mask = ProjectionMask::roots(builder.parquet_schema(), asked.read.iter().copied());
+    let reader = guarded(|| builder.with_projection(mask).with_batch_size(BATCH).build());
+    let reader = reader.ok_or_else(gave_up)?.map_err(parquet)?;
+    let failed = |file, row, source| IngestError::ParquetRows { file, row, source };
+    Ok(BatchRows::new(file, Box::new(reader), asked, unit, failed))
 }

@@ -27,7 +27,7 @@ fn config(extension: &str, more: &str) -> String {
     )
 }
 
-fn parquet(columns: Vec<(&str, ArrayRef)>) -> Vec<u8> {
+pub(crate) fn parquet(columns: Vec<(&str, ArrayRef)>) -> Vec<u8> {
     let batch = RecordBatch::try_from_iter(columns).unwrap();
     let mut bytes = Vec::new();
     let mut writer = ArrowWriter::try_new(&mut bytes, batch.schema(), None).unwrap();
@@ -38,14 +38,19 @@ fn parquet(columns: Vec<(&str, ArrayRef)>) -> Vec<u8> {
 
 /// Three ratings as Parquet, with typed columns.
 pub(crate) fn parquet_ratings() -> Vec<u8> {
+    parquet(ratings())
+}
+
+/// The batch of three ratings with typed columns.
+pub(crate) fn ratings() -> Vec<(&'static str, ArrayRef)> {
     let kinds: DictionaryArray<Int8Type> = ["view", "buy", "view"].into_iter().collect();
-    parquet(vec![
+    vec![
         ("i", Arc::new(Int32Array::from(vec![1, 2, 1]))),
         ("u", Arc::new(StringArray::from(vec!["a", "a", "b"]))),
         ("rating", Arc::new(Float64Array::from(vec![4.5, 0.1, 3.0]))),
         ("t", Arc::new(TimestampMillisecondArray::from(vec![100_000, 101_999, 102_000]))),
         ("kind", Arc::new(kinds)),
-    ])
+    ]
 }
 
 fn parquet_items() -> Vec<u8> {

@@ -7,6 +7,8 @@
 mod duplicates;
 mod faults;
 mod formats;
+mod formats_more;
+mod hostile_tables;
 mod media;
 mod media_kinds;
 mod media_places;
