@@ -21,7 +21,9 @@ pub use features::{
     FeatureInfo, FeatureSpec, ItemError, Precision, list_features, read_feature_info,
     read_features, write_features,
 };
-pub use sampler::{TripletBatch, TripletSampler};
+pub use sampler::{
+    Epoch, InBatchNegatives, NegativeStrategy, TripletBatch, TripletSampler, WarpNegatives,
+};
 pub use shape::{ShapeConfig, ShapeReport, Shaped, shape};
 pub use split::{PartReport, Split, SplitConfig, SplitReport, split};
 pub use state_io::{read_state, write_state};
