@@ -49,7 +49,8 @@ def interactions(n_users, n_items, fewest, most):
     r = (mix((user << np.uint64(20)) + k) >> np.uint64(11)).astype(np.float64) / 2.0**53
     item = (r * r * n_items).astype(np.uint64)
     pairs = np.unique(user * np.uint64(n_items) + item)
-    return (pairs // np.uint64(n_items)).astype(np.int64), (pairs % np.uint64(n_items)).astype(np.int64)
+    users, items = np.divmod(pairs, np.uint64(n_items))
+    return users.astype(np.int64), items.astype(np.int64)
 
 
 class Dataset:

@@ -22,7 +22,7 @@ pub use features::{
     read_features, write_features,
 };
 pub use sampler::{
-    Epoch, InBatchNegatives, NegativeStrategy, TripletBatch, TripletSampler, WarpNegatives,
+    InBatchNegatives, NegativeStrategy, TripletBatch, TripletEpoch, TripletSampler, WarpNegatives,
 };
 pub use shape::{ShapeConfig, ShapeReport, Shaped, shape};
 pub use split::{PartReport, Split, SplitConfig, SplitReport, split};

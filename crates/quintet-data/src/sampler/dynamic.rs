@@ -138,7 +138,7 @@ mod tests {
             let before = batch.clone();
             // The score is the position, turned round for odd users.
             let score = |user: u32, item: u32| {
-                if user % 2 == 0 { item as f32 } else { -(item as f32) }
+                if user & 1 == 0 { item as f32 } else { -(item as f32) }
             };
             let fill = |user: u32, items: &[u32], places: &mut [f32]| {
                 for (place, &item) in places.iter_mut().zip(items) {
@@ -150,7 +150,7 @@ mod tests {
                 let all = before.negatives_of(row);
                 let want = |half: &[u32]| {
                     let (low, high) = (half.iter().min(), half.iter().max());
-                    if before.users[row] % 2 == 0 { high.copied() } else { low.copied() }
+                    if before.users[row] & 1 == 0 { high.copied() } else { low.copied() }
                 };
                 let want = [want(&all[..4]).unwrap(), want(&all[4..]).unwrap()];
                 assert_eq!(batch.negatives_of(row), want);

@@ -17,11 +17,11 @@ const BLOCKS_PER_THREAD: usize = 4;
 
 /// The batches of one epoch; see [`TripletSampler::epoch`].
 ///
-/// As an iterator it gives a new batch each time; [`Epoch::fill_batch`] and
-/// [`Epoch::for_each_batch`] use one batch again and again. Triplets are made by all threads of
-/// the current rayon pool, some blocks ahead of the batches.
+/// As an iterator it gives a new batch each time; [`TripletEpoch::fill_batch`] and
+/// [`TripletEpoch::for_each_batch`] use one batch again and again. Triplets are made by all
+/// threads of the current rayon pool, some blocks ahead of the batches.
 #[derive(Debug)]
-pub struct Epoch<'a> {
+pub struct TripletEpoch<'a> {
     sampler: &'a TripletSampler,
     batch_size: usize,
     order: EpochOrder,
@@ -43,7 +43,7 @@ struct Block {
     rows: TripletBatch,
 }
 
-impl<'a> Epoch<'a> {
+impl<'a> TripletEpoch<'a> {
     pub(super) fn new(
         sampler: &'a TripletSampler,
         seed: SeedStream,
@@ -113,7 +113,7 @@ impl<'a> Epoch<'a> {
     }
 }
 
-impl Iterator for Epoch<'_> {
+impl Iterator for TripletEpoch<'_> {
     type Item = TripletBatch;
 
     fn next(&mut self) -> Option<TripletBatch> {
@@ -127,4 +127,4 @@ impl Iterator for Epoch<'_> {
     }
 }
 
-impl ExactSizeIterator for Epoch<'_> {}
+impl ExactSizeIterator for TripletEpoch<'_> {}

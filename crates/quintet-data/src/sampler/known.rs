@@ -152,11 +152,18 @@ impl Known {
     /// Whether the user has the item of this rank.
     #[inline]
     pub(super) fn has(&self, user: u32, rank: u32) -> bool {
+        self.may_have(user, rank)
+            && (self.bitmaps[user as usize].mask >= self.n_ranks() - 1
+                || self.own(user).binary_search(&rank).is_ok())
+    }
+
+    /// What the bitmap says of [`Known::has`]: `false` is certain.
+    #[inline]
+    pub(super) fn may_have(&self, user: u32, rank: u32) -> bool {
         let bitmap = self.bitmaps[user as usize];
         let bit = rank & bitmap.mask;
         let word = self.words[bitmap.first as usize + (bit / 64) as usize];
         (word >> (bit % 64)) & 1 == 1
-            && (bitmap.mask >= self.n_ranks() - 1 || self.own(user).binary_search(&rank).is_ok())
     }
 
     /// The rank number `nth` of those that the user does not have, by binary search.

@@ -3,7 +3,8 @@
 //! The alias method (Walker, "An Efficient Method for Generating Discrete Random Variables with
 //! General Distributions", TOMS 1977; the set-up is Vose's, IEEE TSE 1991). Against
 //! `WeightedAliasIndex` of rand_distr, the two numbers of an entry lie side by side and one draw
-//! of 64 bits decides both the entry and the side.
+//! of 64 bits decides both the entry and the side: half the time. Whole-numbered sums of the
+//! weights beside it make exact draws without the user's items possible.
 
 use super::known::Known;
 use super::random::SplitMix64;
