@@ -86,7 +86,8 @@ def main():
         users, items = interactions(n_users, n_items, fewest, most)
         data = Dataset(users, items, n_users, n_items)
         samplers = {
-            # Without the pairs that the user has; the other kind lets them through.
+            # The first avoids every item of the user, as Quintet does; the second, which
+            # makes a set for every row, avoids the row's own item only.
             "Sampler": Sampler(["train"], [data]).set_phase("train"),
             "RepeatableSampler": RepeatableSampler(["train"], data).set_phase("train"),
         }
