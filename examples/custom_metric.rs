@@ -115,7 +115,14 @@ fn world() -> anyhow::Result<Split> {
         let own = user % 5 == item % 5;
         if (own && mixed < 6) || mixed == 8 {
             let (user, item) = (quintet::core::UserIdx(user), quintet::core::ItemIdx(item));
-            events.push(Event { user, item, event: "use", value: 1.0, timestamp: None, part: None });
+            events.push(Event {
+                user,
+                item,
+                event: "use",
+                value: 1.0,
+                timestamp: None,
+                part: None,
+            });
         }
     }
     let by_chance = SplitConfig::Random { valid: 0.1, test: 0.2, seed: None };

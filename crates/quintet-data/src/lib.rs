@@ -43,7 +43,9 @@ pub use features::{
 pub use impute::{ImputeReport, Imputed, impute};
 pub use impute_config::ImputeConfig;
 pub use npy_rows::{fuzz_npy, read_npy_matrix};
-pub use sampler::{TripletBatch, TripletSampler};
+pub use sampler::{
+    InBatchNegatives, NegativeStrategy, TripletBatch, TripletEpoch, TripletSampler, WarpNegatives,
+};
 pub use shape::{ShapeConfig, ShapeReport, Shaped, shape, shape_events};
 pub use split::{PartReport, Split, SplitReport, split};
 pub use split_config::SplitConfig;

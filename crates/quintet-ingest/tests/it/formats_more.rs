@@ -204,7 +204,10 @@ fn atomic_files_of_recbole_are_read_with_and_without_types() {
     let done = run(dir.path(), text);
     assert!(done.report.is_clean(), "{:?}", done.report.faults);
     let d = &done.dataset;
-    assert_eq!((d.events.len(), d.events.get(0).value, d.events.get(0).timestamp), (2, 4.0, Some(100)));
+    assert_eq!(
+        (d.events.len(), d.events.get(0).value, d.events.get(0).timestamp),
+        (2, 4.0, Some(100))
+    );
     assert_eq!(d.items[0].title, "Toy \"Story");
     assert_eq!(d.items[0].attributes["class"], "Fun Kids");
     assert_eq!(d.users[0].attributes["age"], "24");
