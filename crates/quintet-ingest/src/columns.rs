@@ -140,8 +140,10 @@ impl<'a> Meaning<'a> {
 
 /// Whether an id can be taken as it is, without a look at its row.
 pub(crate) fn plain_id(id: &str) -> bool {
-    // Most ids start and end with a letter or a digit, so this ends at the first test.
-    id.as_bytes().first().is_some_and(u8::is_ascii_alphanumeric) || empty_id(id, "user").is_none()
+    // Most ids are short and start with a letter or a digit.
+    !id.as_bytes().contains(&0)
+        && (id.as_bytes().first().is_some_and(u8::is_ascii_alphanumeric)
+            || empty_id(id, "user").is_none())
 }
 
 #[cfg(test)]
