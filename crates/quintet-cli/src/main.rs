@@ -1,6 +1,7 @@
 //! The `quintet` program: from raw files to recommendations.
 
 mod args;
+mod bar;
 mod commands;
 mod print;
 mod world;

@@ -120,24 +120,16 @@ pub(crate) fn encoded(report: &EncodeReport) {
 
 /// What shaping and splitting did.
 pub(crate) fn split(prepared: &Prepared) {
-    let s = &prepared.split;
-    let total = (s.train.nnz() + s.valid.truth().nnz() + s.test.truth().nnz()).max(1) as f64;
-    let share = |n: usize| format!("{n} ({:.1} %)", 100.0 * n as f64 / total);
-    out!(
-        "train {}, validation {}, test {}; {} users, {} items",
-        share(s.train.nnz()),
-        share(s.valid.truth().nnz()),
-        share(s.test.truth().nnz()),
-        prepared.dataset.users.len(),
-        prepared.dataset.items.len(),
-    );
-    let r = &s.report;
-    if r.dropped_users > 0 {
+    prepared.split.report.summary().iter().for_each(|l| line(l));
+    for (modality, report) in &prepared.imputed {
         out!(
-            "left out: {} users who do not occur in training ({} validation and {} test interactions)",
-            r.dropped_users,
-            r.dropped_valid,
-            r.dropped_test
+            "{modality}: {} of {} items without it got a vector ({} along the graph, {} from another \
+             modality, {} from the mean)",
+            report.missing - report.left,
+            report.missing,
+            report.from_graph,
+            report.from_modality,
+            report.from_mean + report.constant,
         );
     }
 }

@@ -58,14 +58,14 @@ pub(crate) fn read_events(
 }
 
 /// Where rows become events.
-struct Sink<'a> {
+struct Sink<'a, 'p> {
     meaning: &'a Meaning<'a>,
     catalog: &'a mut Catalog,
     into: &'a mut Sourced,
-    log: &'a mut Log,
+    log: &'a mut Log<'p>,
 }
 
-impl Sink<'_> {
+impl Sink<'_, '_> {
     /// Takes one row, or reports it.
     fn row(&mut self, row: &Row, origin: Origin) -> Result<(), IngestError> {
         match self.meaning.draft(row, &self.catalog.known()) {
@@ -140,6 +140,7 @@ impl Sink<'_> {
         let file = table.id();
         self.log.file(file).rows_in += block.lines.len() as u64;
         self.log.file(file).blank_lines += block.blank;
+        self.log.progress.advance(block.lines.len() as u64);
         let mut resolved = Resolved::new(block, self);
         for at in 0..block.lines.len() {
             if resolved.push(self, block, at, file) {
@@ -309,7 +310,7 @@ mod tests {
         fn blocks_change_nothing(
             mut rows in prop::collection::vec(
                 (
-                    cell(&["u1", "u2", "5", "05", "ü"], &["", " ", "x,y", "u\01"]),
+                    cell(&["u1", "u2", "5", "05", "ü"], &["", " ", "x,y", "u\u{0}1"]),
                     cell(&["i1", "i2", "17", "i9"], &["", "\r"]),
                     cell(&["1", "2.5", "3"], &["", "x", "nan", "1e40"]),
                     cell(&["10", "20.0", "30"], &["", "-1", "1e3"]),

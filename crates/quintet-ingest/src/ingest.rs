@@ -14,6 +14,7 @@ use crate::log::Log;
 use crate::media::{DuplicateGroup, DuplicateReport, find_duplicates, read_media, with_text};
 use crate::movielens::read_movielens;
 use crate::paths::Root;
+use crate::progress::{IngestProgress, Quiet};
 use crate::report::IngestReport;
 use crate::table::TableSpec;
 
@@ -42,9 +43,21 @@ pub struct Ingested {
 /// file, missing column, empty or damaged file), no interaction left, or with `strict = true`
 /// the first fault of any kind.
 pub fn ingest(config: &IngestConfig, data_root: &Path) -> Result<Ingested, IngestError> {
+    ingest_with(config, data_root, &Quiet)
+}
+
+/// As [`ingest`], and says how far it is.
+///
+/// # Errors
+/// As [`ingest`].
+pub fn ingest_with(
+    config: &IngestConfig,
+    data_root: &Path,
+    progress: &dyn IngestProgress,
+) -> Result<Ingested, IngestError> {
     config.validate()?;
     let root = Root::new(data_root)?;
-    let mut log = Log::new(config.strict);
+    let mut log = Log::new(config.strict, progress);
     let mut catalog = Catalog::default();
     let mut events = Sourced::default();
     if let Some(movielens) = &config.movielens {

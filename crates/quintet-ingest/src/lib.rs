@@ -15,6 +15,7 @@ mod movielens;
 mod parse;
 mod paths;
 mod places;
+mod progress;
 mod report;
 mod report_html;
 mod table;
@@ -25,11 +26,12 @@ pub use config::{
     UnknownPolicy, UserColumns,
 };
 pub use error::IngestError;
-pub use ingest::{Ingested, ingest};
+pub use ingest::{Ingested, ingest, ingest_with};
 pub use media::{
     DuplicateCount, DuplicateGroup, DuplicateListing, DuplicateReport, LISTED_GROUPS, Likeness,
     MediaCode, duplicate_groups,
 };
+pub use progress::{IngestProgress, Quiet};
 pub use report::{
     Fault, FaultCode, FileReport, IngestReport, LISTED_PER_CODE, MediaReport, Severity,
 };

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::IngestError;
+use crate::progress::IngestProgress;
 use crate::report::{Fault, FaultCode, FileReport, LISTED_PER_CODE, Severity};
 
 /// Position of a table in the log.
@@ -36,16 +37,17 @@ impl Flaw {
 }
 
 /// Collects faults and balances.
-pub(crate) struct Log {
+pub(crate) struct Log<'a> {
     strict: bool,
+    pub(crate) progress: &'a dyn IngestProgress,
     pub(crate) files: Vec<FileReport>,
     pub(crate) counts: BTreeMap<FaultCode, usize>,
     pub(crate) faults: Vec<Fault>,
 }
 
-impl Log {
-    pub(crate) fn new(strict: bool) -> Self {
-        Self { strict, files: Vec::new(), counts: BTreeMap::new(), faults: Vec::new() }
+impl<'a> Log<'a> {
+    pub(crate) fn new(strict: bool, progress: &'a dyn IngestProgress) -> Self {
+        Self { strict, progress, files: Vec::new(), counts: BTreeMap::new(), faults: Vec::new() }
     }
 
     /// Opens the books of a table; hashes its content.
@@ -185,11 +187,11 @@ pub(crate) fn shown(text: &str) -> String {
 mod tests {
     use super::*;
 
-    fn log_with_one_file(strict: bool) -> (Log, Origin) {
+    fn log_with_one_file(strict: bool) -> (Log<'static>, Origin) {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("t.csv");
         fs_err::write(&path, "x").unwrap();
-        let mut log = Log::new(strict);
+        let mut log = Log::new(strict, &crate::Quiet);
         let file = log.open("items", "t.csv", &path).unwrap();
         (log, Origin { file, line: 2 })
     }

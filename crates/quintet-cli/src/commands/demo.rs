@@ -65,7 +65,7 @@ fn one(args: &DemoArgs, seed: u64, out: &Path, talk: bool) -> anyhow::Result<Run
     let job = Job::open(&run)?;
     let dataset = job.ingest(!talk)?;
     let (features, encoded) = job.encode(&dataset, &run)?;
-    let prepared = pipeline::prepare(&job.config, dataset, features)?;
+    let prepared = job.prepare(dataset, features)?;
     if talk {
         print::encoded(&encoded);
         print::split(&prepared);

@@ -11,8 +11,9 @@ use quintet::pipeline::{
 use quintet::train::TerminalProgress;
 use serde_json::json;
 
-use super::{EncodeBar, device};
+use super::device;
 use crate::args::RunArgs;
+use crate::bar::{EncodeBar, IngestBar};
 use crate::print;
 
 /// A run file with its places.
@@ -41,8 +42,12 @@ impl Job {
     }
 
     pub(crate) fn ingest(&self, quiet: bool) -> anyhow::Result<Dataset> {
-        let (dataset, report) =
-            pipeline::ingest_stage(&self.config, &self.data_root, &self.workspace)?;
+        let (dataset, report) = pipeline::ingest_stage(
+            &self.config,
+            &self.data_root,
+            &self.workspace,
+            &IngestBar::new(),
+        )?;
         if !quiet {
             report.summary().iter().for_each(|l| print::line(l));
         }
@@ -62,7 +67,7 @@ impl Job {
             dataset,
             &self.registries,
             &open.device,
-            &self.workspace,
+            (&self.data_root, &self.workspace),
             &progress,
         )?;
         Ok((set, report))
@@ -77,7 +82,17 @@ impl Job {
             &self.registries,
             &self.workspace,
         )?;
-        Ok(pipeline::prepare(&self.config, dataset, features)?)
+        self.prepare(dataset, features)
+    }
+
+    /// Splits the dataset and fills the gaps in its features.
+    pub(crate) fn prepare(
+        &self,
+        dataset: Dataset,
+        features: FeatureSet,
+    ) -> anyhow::Result<Prepared> {
+        let groups = self.workspace.read_duplicates(&dataset)?;
+        Ok(pipeline::prepare(&self.config, dataset, features, groups.as_ref())?)
     }
 
     pub(crate) fn train(
@@ -213,7 +228,7 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<()> {
     if !args.json {
         print::encoded(&report);
     }
-    let prepared = pipeline::prepare(&job.config, dataset, features)?;
+    let prepared = job.prepare(dataset, features)?;
     say("3 · train");
     if !args.json {
         print::split(&prepared);

@@ -63,10 +63,17 @@ pub(crate) fn read_media(
     }
     let mut report = empty_report(media);
     let chosen = discover(root, &folder, media, catalog, log, &mut report)?;
-    let probes: Vec<Option<Probe>> = chosen
-        .par_iter()
-        .map(|found| found.as_ref().map(|found| probe(found, root, media)))
-        .collect();
+    let progress = log.progress;
+    let n_files = chosen.iter().flatten().count() as u64;
+    progress.start(&media.folder, "files", Some(n_files));
+    let look = |found: &Found| {
+        let seen = probe(found, root, media);
+        progress.advance(1);
+        seen
+    };
+    let probes: Vec<Option<Probe>> =
+        chosen.par_iter().map(|found| found.as_ref().map(look)).collect();
+    progress.finish();
     let mut files = Vec::with_capacity(chosen.len());
     let mut looks = Vec::with_capacity(chosen.len());
     for (position, (found, probe)) in chosen.into_iter().zip(probes).enumerate() {

@@ -203,6 +203,9 @@ fn table_format(path: &str, named: Option<TableFormat>) -> Result<TableFormat, I
     }
 }
 
+/// After so many single rows the caller hears of them.
+const SAID: u64 = 4_096;
+
 /// An open table. Reading it keeps the books.
 pub(crate) struct Table {
     id: FileId,
@@ -233,6 +236,7 @@ impl Table {
             Format::Arrow(unit) => Box::new(arrow_rows::open(file, raw()?, *unit, columns)?),
             text => open_text(file, text, &|| source::open(file, &path), columns)?,
         };
+        log.progress.start(file, "rows", None);
         let ids = if spec.role == "interactions" { 2 } else { 1 };
         Ok(Self { id, ids, reader, row: Row::default() })
     }
@@ -242,17 +246,19 @@ impl Table {
         loop {
             match self.reader.next(&mut self.row)? {
                 Step::Row => {
-                    log.file(self.id).rows_in += 1;
+                    self.count(log);
                     match nul_in_id(&self.row, self.ids) {
                         Some(flaw) => log.drop_row(self.origin(), None, flaw)?,
                         None => return Ok(true),
                     }
                 }
                 Step::Bad(flaw) => {
-                    log.file(self.id).rows_in += 1;
+                    self.count(log);
                     log.drop_row(self.origin(), None, flaw)?;
                 }
                 Step::End => {
+                    log.progress.advance(log.file(self.id).rows_in % SAID);
+                    log.progress.finish();
                     log.file(self.id).blank_lines += self.reader.blank_lines();
                     if log.file(self.id).rows_in == 0 {
                         return Err(empty(log.name(self.id), "no row"));
@@ -260,6 +266,15 @@ impl Table {
                     return Ok(false);
                 }
             }
+        }
+    }
+
+    /// Counts a row, and says so now and then.
+    fn count(&self, log: &mut Log) {
+        let rows = &mut log.file(self.id).rows_in;
+        *rows += 1;
+        if rows.is_multiple_of(SAID) {
+            log.progress.advance(SAID);
         }
     }
 

@@ -1,9 +1,10 @@
 //! The run file.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use quintet_core::Modality;
-use quintet_data::{ShapeConfig, SplitConfig};
+use quintet_data::{ImputeConfig, ShapeConfig, SplitConfig};
 use quintet_ingest::IngestConfig;
 use quintet_metrics::{BootstrapConfig, EvalConfig, EvalError, Evaluator};
 use quintet_tensor::EncoderEntry;
@@ -11,7 +12,7 @@ use quintet_train::TrainConfig;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::PipelineError;
+use super::{ForeignFeatures, PipelineError};
 use crate::Registries;
 
 /// A run file: TOML, every unknown key refused, every default written back beside the run.
@@ -33,6 +34,12 @@ pub struct RunConfig {
     /// Which encoder reads which modality.
     #[serde(default)]
     pub encode: Vec<EncodeSpec>,
+    /// Features that somebody else computed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub features: Vec<ForeignFeatures>,
+    /// What to do about items without a modality; they stay without it by default.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub missing: BTreeMap<Modality, ImputeConfig>,
     /// The fit loop.
     #[serde(default)]
     pub train: TrainConfig,
@@ -209,10 +216,19 @@ impl RunConfig {
                 return bad(format!("[[models]] label {label:?} occurs twice; give one a label"));
             }
         }
-        for (i, spec) in self.encode.iter().enumerate() {
-            if self.encode[..i].iter().any(|other| other.modality == spec.modality) {
-                return bad(format!("[[encode]] modality {} occurs twice", spec.modality));
+        let mut modalities = Vec::new();
+        let encoded = self.encode.iter().map(|spec| ("encode", spec.modality));
+        let foreign = self.features.iter().map(|spec| ("features", spec.modality));
+        for (table, modality) in encoded.chain(foreign) {
+            if modalities.contains(&modality) {
+                return bad(format!("[[{table}]] modality {modality} occurs twice"));
             }
+            modalities.push(modality);
+        }
+        if let Some(modality) = self.missing.keys().find(|m| !modalities.contains(m)) {
+            return bad(format!(
+                "[missing.{modality}]: expected a modality of [[encode]] or [[features]]"
+            ));
         }
         for (key, label) in [
             ("[evaluate] reference", &self.evaluate.reference),
@@ -233,6 +249,9 @@ impl RunConfig {
         self.ingest.validate()?;
         self.split.validate()?;
         self.train.validate()?;
+        for missing in self.missing.values() {
+            missing.validate()?;
+        }
         for spec in &self.encode {
             (spec.entry(known)?.build)(&spec.params)?;
         }

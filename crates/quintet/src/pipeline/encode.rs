@@ -1,15 +1,17 @@
 //! Media to feature matrices.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use quintet_core::{FeatureSet, Matrix, Modality, ModalityFeatures, SeedStream};
-use quintet_data::{Dataset, FeatureSpec, ItemError, MediaStatus, Precision, read_feature_info};
+use quintet_data::{
+    Dataset, FeatureSpec, ImportReport, ItemError, MediaStatus, Precision, read_feature_info,
+};
 use quintet_tensor::{Device, MediaEncoder, RawMedia};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{EncodeSpec, PipelineError, RunConfig, Workspace};
+use super::{EncodeSpec, ForeignFeatures, PipelineError, RunConfig, Workspace};
 use crate::Registries;
 
 /// Items encoded between two calls of the progress function.
@@ -20,6 +22,8 @@ const CHUNK: usize = 128;
 pub struct EncodeReport {
     /// One entry a modality.
     pub modalities: Vec<ModalityReport>,
+    /// The account of every matrix that was imported.
+    pub imported: Vec<ImportReport>,
 }
 
 /// What was encoded in one modality: `items = encoded + missing + failed`.
@@ -48,6 +52,7 @@ pub struct ModalityReport {
 /// Encodes every modality of the run file into the feature store, or takes what is there for
 /// the same media and parameters.
 ///
+/// `places` are the data root, which the files of `[[features]]` are relative to, and the run.
 /// `progress(modality, done, total)` is called as items are encoded.
 ///
 /// # Errors
@@ -58,9 +63,10 @@ pub fn encode_stage(
     dataset: &Dataset,
     registries: &Registries,
     device: &Device,
-    workspace: &Workspace,
+    places: (&Path, &Workspace),
     progress: &dyn Fn(Modality, usize, usize),
 ) -> Result<(FeatureSet, EncodeReport), PipelineError> {
+    let (data_root, workspace) = places;
     let mut set = FeatureSet::new(dataset.items.len());
     let mut report = EncodeReport::default();
     for spec in &config.encode {
@@ -71,6 +77,22 @@ pub fn encode_stage(
         };
         set.push(features)?;
         report.modalities.push(line);
+    }
+    for foreign in &config.features {
+        let line = foreign.import(data_root, dataset, workspace)?;
+        set.push(read_foreign(foreign, dataset, workspace)?)?;
+        report.modalities.push(ModalityReport {
+            modality: foreign.modality,
+            encoder: foreign.name.clone(),
+            dim: line.dim,
+            items: dataset.items.len(),
+            encoded: line.present,
+            missing: dataset.items.len() - line.present,
+            failed: 0,
+            errors: Vec::new(),
+            reused: false,
+        });
+        report.imported.push(line);
     }
     Ok((set, report))
 }
@@ -96,7 +118,19 @@ pub fn read_features_stage(
         };
         set.push(features)?;
     }
+    for foreign in &config.features {
+        set.push(read_foreign(foreign, dataset, workspace)?)?;
+    }
     Ok(set)
+}
+
+fn read_foreign(
+    foreign: &ForeignFeatures,
+    dataset: &Dataset,
+    workspace: &Workspace,
+) -> Result<ModalityFeatures, PipelineError> {
+    let ids: Vec<String> = dataset.items.iter().map(|i| i.id.clone()).collect();
+    Ok(quintet_data::read_features(&foreign.dir(workspace)?, &ids)?)
 }
 
 /// One modality to encode.

@@ -50,6 +50,16 @@ pub enum PipelineError {
         /// The verb that makes it.
         verb: &'static str,
     },
+    /// A file of an earlier stage is not as it was written.
+    #[error("{path}: expected {expected}, found {found}")]
+    Damaged {
+        /// The file.
+        path: String,
+        /// What should be there.
+        expected: String,
+        /// What is there.
+        found: String,
+    },
     /// A fitted model was fitted on something else.
     #[error(
         "{path} was fitted with other settings, other data or another seed; run `quintet train` again"

@@ -12,6 +12,7 @@ mod config;
 mod encode;
 mod error;
 mod evaluate;
+mod foreign;
 mod prepare;
 mod recommend;
 mod stages;
@@ -24,7 +25,8 @@ pub use evaluate::{
     Comparison, Interval, ModelResult, NewItems, PerUser, RunResult, evaluate_models,
     evaluate_stage,
 };
+pub use foreign::ForeignFeatures;
 pub use prepare::{Prepared, prepare};
 pub use recommend::{Recommendation, Request, explain_text, recommend};
-pub use stages::{Workspace, ingest_stage};
+pub use stages::{Groups, Workspace, ingest_stage};
 pub use train::{TrainedModel, load_models, train_models, train_stage};

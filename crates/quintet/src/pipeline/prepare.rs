@@ -1,10 +1,13 @@
 //! Dataset and features to training data and held-out data.
 
-use quintet_core::{FeatureSet, SeedStream};
-use quintet_data::{Dataset, ShapeReport, Split, SplitReport, shape, split};
+use std::collections::BTreeMap;
+
+use quintet_core::{FeatureSet, Modality, SeedStream};
+use quintet_data::{Dataset, ImputeReport, ShapeReport, Split, SplitReport, impute, shape, split};
 use quintet_tensor::TrainingData;
 use serde::Serialize;
 
+use super::stages::Groups;
 use super::{PipelineError, RunConfig};
 
 /// Everything models are fitted and evaluated on.
@@ -17,6 +20,8 @@ pub struct Prepared {
     pub split: Split,
     /// What shaping did.
     pub shape_report: ShapeReport,
+    /// What was done about items without a modality.
+    pub imputed: BTreeMap<Modality, ImputeReport>,
     /// Hash of the dataset and of everything that decided the split.
     pub data_hash: String,
     /// Hash of the features that models read.
@@ -38,11 +43,14 @@ pub struct DataSummary<'a> {
     pub shape: &'a ShapeReport,
     /// What splitting did.
     pub split: &'a SplitReport,
-    /// Modality, width and number of items that have it.
+    /// Modality, width and number of items that have it, made-up vectors among them.
     pub features: Vec<(String, usize, usize)>,
+    /// How many vectors were made up, and from what.
+    pub imputed: &'a BTreeMap<Modality, ImputeReport>,
 }
 
-/// Shapes and splits the dataset.
+/// Shapes and splits the dataset, and fills the gaps in its features where the run file asks for
+/// it. `duplicates` are groups of items that show the same, for the leakage check.
 ///
 /// # Errors
 /// The settings do not fit the data, or leave a part empty.
@@ -50,11 +58,13 @@ pub fn prepare(
     config: &RunConfig,
     dataset: Dataset,
     features: FeatureSet,
+    duplicates: Option<&Groups>,
 ) -> Result<Prepared, PipelineError> {
     let shaped = shape(&dataset, &config.shape)?;
     let seed = SeedStream::new(config.seed);
     let (n_users, n_items) = (dataset.users.len(), dataset.items.len());
-    let split = split(&shaped.events, n_users, n_items, &config.split, seed)?;
+    let mut split = split(&shaped.events, n_users, n_items, &config.split, seed)?;
+    split.report.duplicate_leaks = duplicates.map(|groups| split.duplicate_leaks(groups));
     let empty = |part, hint: &str| Err(PipelineError::EmptyPart { part, hint: hint.to_owned() });
     if split.train.nnz() == 0 {
         return empty("train", "lower the shares in [split] or the limits in [shape]");
@@ -65,6 +75,7 @@ pub fn prepare(
     if split.test.truth().nnz() == 0 {
         return empty("test", "raise `test` in [split]");
     }
+    let (features, imputed) = fill_gaps(config, features, &split)?;
     let decisions = serde_json::to_string(&(&config.shape, &config.split, config.seed))?;
     let data_hash =
         blake3::hash(format!("{}{decisions}", dataset.content_hash()).as_bytes()).to_hex();
@@ -72,6 +83,7 @@ pub fn prepare(
         data_hash: data_hash.to_string(),
         features_hash: features_hash(&features),
         shape_report: shaped.report,
+        imputed,
         dataset,
         features,
         split,
@@ -93,6 +105,7 @@ impl Prepared {
             n_items: self.dataset.items.len(),
             shape: &self.shape_report,
             split: &self.split.report,
+            imputed: &self.imputed,
             features: self
                 .features
                 .iter()
@@ -100,6 +113,32 @@ impl Prepared {
                 .collect(),
         }
     }
+}
+
+/// Features with their gaps filled as the run file asks, from training data alone.
+fn fill_gaps(
+    config: &RunConfig,
+    features: FeatureSet,
+    split: &Split,
+) -> Result<(FeatureSet, BTreeMap<Modality, ImputeReport>), PipelineError> {
+    if config.missing.is_empty() {
+        return Ok((features, BTreeMap::new()));
+    }
+    let mut filled = FeatureSet::new(features.n_items());
+    let mut reports = BTreeMap::new();
+    for own in features.iter() {
+        let Some(strategy) = config.missing.get(&own.modality) else {
+            filled.push(own.clone())?;
+            continue;
+        };
+        // The modality that most items have stands in where the graph does not reach.
+        let others = features.iter().filter(|other| other.modality != own.modality);
+        let fallback = others.max_by_key(|other| other.n_present());
+        let done = impute(own, &split.train, strategy, fallback)?;
+        filled.push(done.features)?;
+        reports.insert(own.modality, done.report);
+    }
+    Ok((filled, reports))
 }
 
 /// Hash of the features that models read: a checkpoint over other features is another run.

@@ -2,10 +2,17 @@
 
 use std::path::{Path, PathBuf};
 
+use quintet_core::ItemIdx;
 use quintet_data::{Dataset, write_atomic};
-use quintet_ingest::{IngestReport, ingest};
+use quintet_ingest::{IngestProgress, IngestReport, duplicate_groups, ingest_with};
 
 use super::{PipelineError, RunConfig};
+
+/// Groups of items that show the same, by item id, beside the dataset.
+const DUPLICATES: &str = "duplicates.json";
+
+/// Groups of items that show the same.
+pub type Groups = Vec<Vec<ItemIdx>>;
 
 /// Where a run keeps its stages.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,6 +63,29 @@ impl Workspace {
         Ok(Dataset::read(&dir)?)
     }
 
+    /// Reads the groups of near-duplicate items that ingestion found; none when it was run by an
+    /// earlier version.
+    ///
+    /// # Errors
+    /// The file is damaged or names an item that the dataset does not have.
+    pub fn read_duplicates(&self, dataset: &Dataset) -> Result<Option<Groups>, PipelineError> {
+        let path = self.dataset().join(DUPLICATES);
+        if !path.is_file() {
+            return Ok(None);
+        }
+        let named: Vec<Vec<String>> = serde_json::from_str(&fs_err::read_to_string(&path)?)?;
+        let ids = dataset.item_ids()?;
+        let find = |id: &String| {
+            ids.position(id).map(ItemIdx::new).ok_or_else(|| PipelineError::Damaged {
+                path: path.display().to_string(),
+                expected: "ids of items of the dataset".to_owned(),
+                found: format!("{id:?}"),
+            })
+        };
+        let group = |group: &Vec<String>| group.iter().map(find).collect();
+        named.iter().map(group).collect::<Result<_, _>>().map(Some)
+    }
+
     /// Writes the resolved run file and the seed beside the run.
     ///
     /// # Errors
@@ -76,10 +106,18 @@ pub fn ingest_stage(
     config: &RunConfig,
     data_root: &Path,
     workspace: &Workspace,
+    progress: &dyn IngestProgress,
 ) -> Result<(Dataset, IngestReport), PipelineError> {
-    let ingested = ingest(&config.ingest, data_root)?;
+    let ingested = ingest_with(&config.ingest, data_root, progress)?;
     workspace.write_config(config)?;
     ingested.dataset.write(&workspace.dataset())?;
     ingested.report.write(&workspace.dataset())?;
+    let name = |i: &ItemIdx| ingested.dataset.items[i.index()].id.as_str();
+    let groups: Vec<Vec<&str>> = duplicate_groups(&ingested.duplicates)
+        .iter()
+        .map(|group| group.iter().map(name).collect())
+        .collect();
+    let text = serde_json::to_string(&groups)? + "\n";
+    write_atomic(&workspace.dataset().join(DUPLICATES), text.as_bytes())?;
     Ok((ingested.dataset, ingested.report))
 }
