@@ -73,7 +73,7 @@ fn what_does_not_fit_is_one_line() {
     names(&tiny(&wrong).verb("run", &[]).error(), &["neighbours", "at least 1"]);
     let short = tiny(TABLES);
     short.write("data/ids.txt", b"i0\ni1\n");
-    names(&short.verb("run", &[]).error(), &["ids.txt"]);
+    names(&short.verb("run", &[]).error(), &["vectors.npy", "2 rows", "id file", "8"]);
     let cut = tiny(TABLES);
     cut.write("data/vectors.npy", &vectors()[..100]);
     names(&cut.verb("run", &[]).error(), &["vectors.npy"]);
