@@ -139,9 +139,11 @@ fn rounded(n: usize, share: f64) -> usize {
 }
 
 /// Shares of `n`, rounded down to whole rows. 0.2 of 5 is 1, though 0.2 is a little off in binary.
+/// One row is left over, also where the shares come to nearly all.
 fn held_out(n: usize, valid: f64, test: f64) -> (usize, usize) {
     let floor = |share: f64| (n as f64 * share + 1e-9).floor() as usize;
-    (floor(valid), floor(test))
+    let test = floor(test).min(n.saturating_sub(1));
+    (floor(valid).min(n.saturating_sub(1 + test)), test)
 }
 
 /// How many of a user's `n` events MMRec holds out for validation and test.
@@ -373,5 +375,8 @@ mod tests {
         assert_eq!(held_out(5, 0.2, 0.4), (1, 2));
         assert_eq!(held_out(10, 0.1, 0.3), (1, 3));
         assert_eq!(held_out(9, 0.1, 0.2), (0, 1));
+        // 1 + 1 of 2 but for the last digit.
+        assert_eq!(held_out(2, 0.5, 0.499_999_999_9), (0, 1));
+        assert_eq!(held_out(0, 0.5, 0.4), (0, 0));
     }
 }

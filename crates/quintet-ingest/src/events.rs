@@ -39,20 +39,28 @@ pub(crate) fn read_events(
     // The first block alone makes most ids known, which is cheaper for all the others.
     let mut ahead = 1;
     let mut raws: Vec<RawBlock> = Vec::with_capacity(most);
+    let mut damage = None;
     loop {
         let layout = table.block_layout();
-        while raws.len() < ahead
-            && let Some(raw) = table.next_block()?
-        {
-            raws.push(raw);
+        while raws.len() < ahead && damage.is_none() {
+            match table.next_block() {
+                Ok(Some(raw)) => raws.push(raw),
+                Ok(None) => break,
+                Err(error) => damage = Some(error),
+            }
         }
         match layout.filter(|_| !raws.is_empty()) {
             Some(layout) => {
                 sink.blocks(&mut table, &layout, std::mem::take(&mut raws))?;
                 ahead = (2 * ahead).min(most);
             }
-            None if table.next(sink.log)? => sink.row(table.row(), table.origin())?,
-            None => return Ok(()),
+            None => match damage.take() {
+                // The rows before it came first: what ends a strict run does not depend on how
+                // many blocks are read ahead.
+                Some(error) => return Err(error),
+                None if table.next(sink.log)? => sink.row(table.row(), table.origin())?,
+                None => return Ok(()),
+            },
         }
     }
 }

@@ -370,7 +370,10 @@ fn floats(column: &ArrayRef) -> Option<Cow<'_, [f32]>> {
             column.as_primitive::<Float64Type>().values().iter().map(|v| *v as f32).collect()
         }
         D::Int32 => column.as_primitive::<Int32Type>().values().iter().map(|v| *v as f32).collect(),
-        D::Int64 => column.as_primitive::<Int64Type>().values().iter().map(|v| *v as f32).collect(),
+        // By way of 64 bits, as `parse::number` does.
+        D::Int64 => {
+            column.as_primitive::<Int64Type>().values().iter().map(|v| *v as f64 as f32).collect()
+        }
         _ => return None,
     })
 }
@@ -484,9 +487,12 @@ pub(crate) fn read_row(
         (RawBlock::Text { bytes, .. }, BlockLayout::Text { delimiter, quote, width, columns }) => {
             let start = block.starts[at] as usize;
             let rest = &bytes[start..];
-            let line = &rest[..memchr::memchr(b'\n', rest).unwrap_or(rest.len())];
-            let line = line.strip_suffix(b"\r").unwrap_or(line);
-            let mut splitter = Splitter::new(&char::from(*delimiter).to_string(), *quote);
+            // Without a `\n` after it, as on the last line, a `\r` belongs to its cell.
+            let line = match memchr::memchr(b'\n', rest) {
+                Some(end) => rest[..end].strip_suffix(b"\r").unwrap_or(&rest[..end]),
+                None => rest,
+            };
+            let mut splitter = Splitter::new(vec![*delimiter], *quote);
             split_line(line, &mut splitter, *width, columns, row).err()
         }
         (RawBlock::Batch { rows, .. }, BlockLayout::Batch { columns, unit }) => {

@@ -1,5 +1,6 @@
 //! CSV, TSV and their relatives.
 
+use std::collections::VecDeque;
 use std::io::BufRead;
 
 use super::block::{BlockLayout, RawBlock};
@@ -7,13 +8,16 @@ use super::lines::{LONGEST_LINE, Line, Lines, too_long};
 use super::split::{Split, Splitter};
 use super::{Layout, Row, RowReader, Step, empty, find_columns};
 use crate::IngestError;
-use crate::config::Encoding;
+use crate::config::{Encoding, config};
 use crate::log::Flaw;
 use crate::report::FaultCode;
 
 /// The most lines that one quoted field may span. A quote that is not closed within them is a
 /// fault of its own line, and the lines after it are read as rows.
 const MOST_LINES: usize = 1_000;
+
+/// How many bad rows a file without a header may start with.
+const MOST_BAD: usize = 1_000;
 
 /// Bytes that are parsed together, where rows can be read many at a time.
 const BLOCK: usize = if cfg!(test) { 100 } else { 1 << 20 };
@@ -28,6 +32,8 @@ pub(crate) struct Delimited<R> {
     buffer: Vec<u8>,
     /// The line of a record that is already split, for the first one of a file without header.
     held: Option<u64>,
+    /// What is wrong with the lines before that one.
+    bad: VecDeque<(u64, Flaw)>,
     blank: u64,
     /// How rows can be read many at a time; none once a quote was met, which may span lines.
     blocks: Option<BlockLayout>,
@@ -49,23 +55,17 @@ impl<R: BufRead> Delimited<R> {
     ) -> Result<Self, IngestError> {
         let mut reader = Self {
             lines: Lines::new(file, input),
-            splitter: Splitter::new(&layout.delimiter, layout.quote),
+            splitter: Splitter::new(delimiter_bytes(file, layout)?, layout.quote),
             encoding: layout.encoding,
             width: 0,
             columns: Vec::new(),
             buffer: Vec::new(),
             held: None,
+            bad: VecDeque::new(),
             blank: 0,
             blocks: None,
         };
-        let line = match reader.record()? {
-            Record::Fields(line) => line,
-            Record::Bad(line, flaw) => {
-                let found = flaw.found;
-                return Err(IngestError::Header { file: file.to_owned(), line, found });
-            }
-            Record::End => return Err(empty(file, "nothing")),
-        };
+        let line = reader.first_record(file, layout.header)?;
         reader.width = reader.splitter.len();
         let known: Vec<String> = if layout.header {
             if let Some(at) = reader.buffer.iter().position(|b| *b == 0) {
@@ -85,6 +85,11 @@ impl<R: BufRead> Delimited<R> {
             (1..=reader.width).map(|i| i.to_string()).collect()
         };
         reader.columns = find_columns(file, &known, columns)?;
+        let chosen = reader.columns.iter();
+        if let Some(name) = chosen.map(|c| &known[*c]).find(|name| is_twice(&known, name)) {
+            let found = format!("two columns {name:?}");
+            return Err(IngestError::Header { file: file.to_owned(), line, found });
+        }
         if let ([delimiter], Encoding::Utf8) = (layout.delimiter.as_bytes(), layout.encoding) {
             reader.blocks = Some(BlockLayout::Text {
                 delimiter: *delimiter,
@@ -94,6 +99,32 @@ impl<R: BufRead> Delimited<R> {
             });
         }
         Ok(reader)
+    }
+
+    /// The line of the first record that can be split, which says how many fields a row has. It
+    /// is the first of all where there is a header.
+    fn first_record(&mut self, file: &str, header: bool) -> Result<u64, IngestError> {
+        loop {
+            match self.record()? {
+                Record::Fields(line) => return Ok(line),
+                Record::Bad(line, flaw) if !header && self.bad.len() < MOST_BAD => {
+                    self.bad.push_back((line, flaw));
+                }
+                Record::Bad(line, flaw) => {
+                    let found = flaw.found;
+                    return Err(IngestError::Header { file: file.to_owned(), line, found });
+                }
+                Record::End => {
+                    return Err(match self.bad.pop_front() {
+                        Some((line, flaw)) => {
+                            let found = flaw.found;
+                            IngestError::Header { file: file.to_owned(), line, found }
+                        }
+                        None => empty(file, "nothing"),
+                    });
+                }
+            }
+        }
     }
 
     /// Reads and splits the next record, over as many lines as it takes.
@@ -123,10 +154,14 @@ impl<R: BufRead> Delimited<R> {
         let mut size = self.buffer.len();
         while extra.len() < MOST_LINES && size <= LONGEST_LINE {
             let (number, kind) = self.lines.next(&mut self.buffer)?;
-            if kind != Line::Text {
-                // An over-long line inside a quoted field is already skipped and is part of
-                // this record's fault.
-                break;
+            match kind {
+                Line::Text => {}
+                // It is a fault of its own.
+                Line::TooLong => {
+                    self.lines.put_back_too_long(number);
+                    break;
+                }
+                Line::End => break,
             }
             size += self.buffer.len() + 1;
             let readable = check_encoding(&self.buffer, self.encoding).is_ok();
@@ -150,9 +185,12 @@ impl<R: BufRead> Delimited<R> {
 
 impl<R: BufRead> RowReader for Delimited<R> {
     fn next(&mut self, row: &mut Row) -> Result<Step, IngestError> {
-        let record = match self.held.take() {
-            Some(line) => Record::Fields(line),
-            None => self.record()?,
+        let record = match self.bad.pop_front() {
+            Some((line, flaw)) => Record::Bad(line, flaw),
+            None => match self.held.take() {
+                Some(line) => Record::Fields(line),
+                None => self.record()?,
+            },
         };
         let line = match record {
             Record::Fields(line) => line,
@@ -192,6 +230,10 @@ impl<R: BufRead> RowReader for Delimited<R> {
         }
         Ok(Some(RawBlock::Text { first_line, bytes }))
     }
+}
+
+fn is_twice(known: &[String], name: &str) -> bool {
+    known.iter().filter(|k| *k == name).count() > 1
 }
 
 /// Reads one line that is a record of its own, as [`Delimited`] does.
@@ -243,6 +285,21 @@ fn check_encoding(line: &[u8], encoding: Encoding) -> Result<(), Flaw> {
 fn after_quote(at: usize) -> Flaw {
     let expected = "a delimiter after a closing quote";
     Flaw::new(FaultCode::BadQuote, expected, format!("other text at byte {at} of the line"))
+}
+
+/// The delimiter as the file has it.
+fn delimiter_bytes(file: &str, layout: &Layout) -> Result<Vec<u8>, IngestError> {
+    let delimiter = &layout.delimiter;
+    match layout.encoding {
+        Encoding::Utf8 => Ok(delimiter.as_bytes().to_vec()),
+        Encoding::Latin1 => {
+            let bytes = delimiter.chars().map(|c| u8::try_from(u32::from(c)));
+            bytes.collect::<Result<_, _>>().map_err(|_| {
+                let key = format!("table {file:?} delimiter");
+                config(&key, "characters of Latin-1", &format!("{delimiter:?}"))
+            })
+        }
+    }
 }
 
 fn decode(field: &[u8], encoding: Encoding, out: &mut String) {

@@ -139,13 +139,27 @@ impl<R: BufRead> Lines<R> {
 
     /// Puts the lines of a block back.
     pub(crate) fn put_back_block(&mut self, first: u64, mut bytes: Vec<u8>) {
-        if bytes.last() == Some(&b'\n') {
+        let ended = bytes.last() == Some(&b'\n');
+        if ended {
             bytes.pop();
         }
-        let lines = bytes.split(|b| *b == b'\n').zip(first..);
-        let lines =
-            lines.map(|(line, number)| (number, line.strip_suffix(b"\r").unwrap_or(line).to_vec()));
-        self.put_back(lines.collect());
+        let mut lines: Vec<(u64, Vec<u8>)> = (first..)
+            .zip(bytes.split(|b| *b == b'\n'))
+            .map(|(number, line)| (number, line.to_vec()))
+            .collect();
+        // Without a `\n` after it, the `\r` of the last line belongs to its cell.
+        let n_ended = lines.len() - usize::from(!ended);
+        for (_, line) in &mut lines[..n_ended] {
+            if line.last() == Some(&b'\r') {
+                line.pop();
+            }
+        }
+        self.put_back(lines);
+    }
+
+    /// Puts a line back that was too long, so that it is read next.
+    pub(crate) fn put_back_too_long(&mut self, number: u64) {
+        self.pending.push_front((number, None));
     }
 
     fn byte_order_mark(&self, buffer: &mut Vec<u8>) -> Result<(), IngestError> {
@@ -251,6 +265,7 @@ mod tests {
         lines.next(&mut Vec::new()).unwrap();
         let (first, bytes) = lines.block(20).unwrap().unwrap();
         lines.put_back_block(first, bytes);
+        assert_eq!(lines.block(20).unwrap(), None);
         let mut buffer = Vec::new();
         for i in 1..50 {
             assert_eq!(lines.next(&mut buffer).unwrap(), (i + 1, Line::Text));
@@ -272,6 +287,27 @@ mod tests {
         assert_eq!(lines.next(&mut Vec::new()).unwrap(), (3, Line::TooLong));
         assert_eq!(lines.block(9).unwrap(), Some((4, b"b\nc".to_vec())));
         assert_eq!(lines.block(9).unwrap(), None);
+    }
+
+    #[test]
+    fn a_carriage_return_at_the_end_of_the_file_stays_when_a_block_is_put_back() {
+        let text = b"h\na\r\n\r\nb\r";
+        let read = |by_block: bool| {
+            let mut lines = Lines::new("f", &text[..]);
+            let mut buffer = Vec::new();
+            lines.next(&mut buffer).unwrap();
+            if by_block {
+                let (first, bytes) = lines.block(100).unwrap().unwrap();
+                lines.put_back_block(first, bytes);
+            }
+            let mut out = Vec::new();
+            while let (number, Line::Text) = lines.next(&mut buffer).unwrap() {
+                out.push((number, buffer.clone()));
+            }
+            out
+        };
+        assert_eq!(read(true), [(2, b"a".to_vec()), (3, vec![]), (4, b"b\r".to_vec())]);
+        assert_eq!(read(true), read(false));
     }
 
     #[test]

@@ -24,8 +24,7 @@ pub(crate) struct Splitter {
 }
 
 impl Splitter {
-    pub(crate) fn new(delimiter: &str, quote: bool) -> Self {
-        let delimiter = delimiter.as_bytes().to_vec();
+    pub(crate) fn new(delimiter: Vec<u8>, quote: bool) -> Self {
         Self { delimiter, quote, fields: Vec::new(), ends: Vec::new(), open: false }
     }
 
@@ -114,7 +113,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn split(delimiter: &str, quote: bool, lines: &[&str]) -> (Split, Vec<String>) {
-        let mut splitter = Splitter::new(delimiter, quote);
+        let mut splitter = Splitter::new(delimiter.as_bytes().to_vec(), quote);
         splitter.start();
         let mut last = Split::Complete;
         for line in lines {

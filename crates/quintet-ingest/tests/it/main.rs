@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod blocks;
+mod catalogue;
 mod duplicates;
 mod faults;
 mod formats;
@@ -13,6 +15,7 @@ mod media;
 mod media_kinds;
 mod media_places;
 mod movielens;
+mod planted;
 mod properties;
 mod stops;
 mod support;
