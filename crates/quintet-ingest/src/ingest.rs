@@ -15,6 +15,7 @@ use crate::media::{DuplicateGroup, DuplicateReport, find_duplicates, read_media,
 use crate::movielens::read_movielens;
 use crate::paths::Root;
 use crate::report::IngestReport;
+use crate::report_stats::DatasetStats;
 use crate::table::TableSpec;
 
 /// A dataset and everything that is to be said about its sources.
@@ -90,6 +91,7 @@ pub fn ingest(config: &IngestConfig, data_root: &Path) -> Result<Ingested, Inges
         files: log.files,
         media: media_reports,
         duplicates: DuplicateReport::new(&duplicates, &dataset.items),
+        stats: DatasetStats::of(&dataset),
         counts: log.counts,
         faults: log.faults,
     };

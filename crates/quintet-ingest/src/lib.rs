@@ -16,7 +16,9 @@ mod parse;
 mod paths;
 mod places;
 mod report;
+mod report_data;
 mod report_html;
+mod report_stats;
 mod table;
 
 pub use config::{
@@ -32,4 +34,10 @@ pub use media::{
 };
 pub use report::{
     Fault, FaultCode, FileReport, IngestReport, LISTED_PER_CODE, MediaReport, Severity,
+};
+pub use report_data::DataReport;
+pub use report_stats::{
+    AttributeStats, Bucket, CORES, ContentStats, CoreStats, DatasetStats, EVENTS_FOR_ALL_CORES,
+    EventsPer, KindStats, ModalityStats, Overlap, PartStats, Spread, TimeBucket, TimeStats,
+    TimeStep, ValueBin, ValueStats,
 };
