@@ -16,6 +16,7 @@ use crate::movielens::read_movielens;
 use crate::paths::Root;
 use crate::progress::{IngestProgress, Quiet};
 use crate::report::IngestReport;
+use crate::report_stats::DatasetStats;
 use crate::table::TableSpec;
 
 /// A dataset and everything that is to be said about its sources.
@@ -103,6 +104,7 @@ pub fn ingest_with(
         files: log.files,
         media: media_reports,
         duplicates: DuplicateReport::new(&duplicates, &dataset.items),
+        stats: DatasetStats::of(&dataset),
         counts: log.counts,
         faults: log.faults,
     };

@@ -17,7 +17,9 @@ mod paths;
 mod places;
 mod progress;
 mod report;
+mod report_data;
 mod report_html;
+mod report_stats;
 mod table;
 
 pub use config::{
@@ -34,4 +36,10 @@ pub use media::{
 pub use progress::{IngestProgress, Quiet};
 pub use report::{
     Fault, FaultCode, FileReport, IngestReport, LISTED_PER_CODE, MediaReport, Severity,
+};
+pub use report_data::DataReport;
+pub use report_stats::{
+    AttributeStats, Bucket, CORES, ContentStats, CoreStats, DatasetStats, EVENTS_FOR_ALL_CORES,
+    EventsPer, KindStats, ModalityStats, Overlap, PartStats, Spread, TimeBucket, TimeStats,
+    TimeStep, ValueBin, ValueStats,
 };

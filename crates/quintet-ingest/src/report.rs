@@ -8,8 +8,10 @@ use quintet_core::Modality;
 use quintet_data::write_atomic;
 use serde::{Deserialize, Serialize};
 
+use crate::IngestError;
 use crate::media::{DuplicateReport, MediaCode};
-use crate::{IngestError, report_html};
+use crate::report_html::{self, Chapters};
+use crate::report_stats::DatasetStats;
 
 /// How many faults of one code are listed one by one; the counts are always exact.
 pub const LISTED_PER_CODE: usize = 1_000;
@@ -229,7 +231,7 @@ pub struct MediaReport {
 }
 
 /// Everything an ingest has to say about its sources.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct IngestReport {
     /// What a person calls the dataset.
     pub name: String,
@@ -248,6 +250,9 @@ pub struct IngestReport {
     /// Items that show the same.
     #[serde(default)]
     pub duplicates: DuplicateReport,
+    /// What the dataset looks like; all zero in reports of before.
+    #[serde(default)]
+    pub stats: DatasetStats,
     /// How many faults of each code there are, exact.
     pub counts: BTreeMap<FaultCode, usize>,
     /// The faults, at most [`LISTED_PER_CODE`] of each code, in the order they were met.
@@ -270,12 +275,13 @@ impl IngestReport {
         self.counts.is_empty()
     }
 
-    /// A few lines for a terminal: sizes, balances, and for each code its count and first fault.
+    /// A few lines for a terminal: sizes, time span, sparsity, the 5-core, balances, and for each code its count and first fault.
     pub fn summary(&self) -> Vec<String> {
         let mut lines = vec![format!(
             "{}: {} users, {} items ({} with text), {} events",
             self.name, self.users, self.items, self.items_with_text, self.events
         )];
+        lines.extend(self.stats.summary());
         for f in &self.files {
             lines.push(format!(
                 "{} ({}): {} rows in = {} kept + {} reported",
@@ -305,14 +311,20 @@ impl IngestReport {
     /// # Errors
     /// A file that cannot be written.
     pub fn write(&self, dir: &Path) -> Result<(), IngestError> {
-        let path = dir.join("report.json");
-        let mut json = serde_json::to_vec_pretty(self)
-            .map_err(|source| IngestError::Json { path: path.clone(), source })?;
-        json.push(b'\n');
-        write_atomic(&path, &json)?;
-        write_atomic(&dir.join("report.html"), report_html::page(self).as_bytes())?;
-        Ok(())
+        let page = report_html::page(&Chapters { ingest: self, shape: None, split: None });
+        write(dir, self, &page)
     }
+}
+
+/// Writes the numbers and the page of a report.
+pub(crate) fn write(dir: &Path, numbers: &impl Serialize, page: &str) -> Result<(), IngestError> {
+    let path = dir.join("report.json");
+    let mut json = serde_json::to_vec_pretty(numbers)
+        .map_err(|source| IngestError::Json { path: path.clone(), source })?;
+    json.push(b'\n');
+    write_atomic(&path, &json)?;
+    write_atomic(&dir.join("report.html"), page.as_bytes())?;
+    Ok(())
 }
 
 #[cfg(test)]
