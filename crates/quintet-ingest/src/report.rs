@@ -8,6 +8,7 @@ use quintet_core::Modality;
 use quintet_data::write_atomic;
 use serde::{Deserialize, Serialize};
 
+use crate::clean_text::TextReport;
 use crate::media::{DuplicateReport, MediaCode};
 use crate::{IngestError, report_html};
 
@@ -91,6 +92,8 @@ pub enum FaultCode {
     MediaFurther,
     /// The extension of a media file is that of another kind.
     MediaExtension,
+    /// Cleaning left nothing of an item's text, or too little.
+    TextEmptied,
 }
 
 impl FaultCode {
@@ -127,15 +130,18 @@ impl FaultCode {
             Self::MediaAbsent => "media_absent",
             Self::MediaFurther => "media_further",
             Self::MediaExtension => "media_extension",
+            Self::TextEmptied => "text_emptied",
         }
     }
 
     /// How much a fault of this code costs.
     pub fn severity(self) -> Severity {
         match self {
-            Self::AddedItem | Self::AddedUser | Self::MediaFurther | Self::MediaExtension => {
-                Severity::Info
-            }
+            Self::AddedItem
+            | Self::AddedUser
+            | Self::MediaFurther
+            | Self::MediaExtension
+            | Self::TextEmptied => Severity::Info,
             Self::DuplicateRow
             | Self::DuplicatePair
             | Self::MediaUnmatched
@@ -245,6 +251,9 @@ pub struct IngestReport {
     pub files: Vec<FileReport>,
     /// The balance of every media folder.
     pub media: Vec<MediaReport>,
+    /// What cleaning did to the items' texts, where it was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<TextReport>,
     /// Items that show the same.
     #[serde(default)]
     pub duplicates: DuplicateReport,
@@ -288,6 +297,7 @@ impl IngestReport {
                 m.folder, m.modality, m.ok, m.missing, m.error, m.unmatched
             ));
         }
+        lines.extend(self.text.as_ref().map(TextReport::summary));
         lines.extend(self.duplicates.summary());
         for (code, count) in &self.counts {
             let first = self.faults.iter().find(|f| f.code == *code);

@@ -36,6 +36,9 @@ pub(crate) fn page(report: &IngestReport) -> String {
     let head =
         ["Folder", "Modality", "Found", "Ok", "Missing", "Unusable", "Without item", "Duplicate"];
     table(&mut out, "Media", &head, media);
+    if let Some(text) = &report.text {
+        let _ = write!(out, "<p>{}</p>", escape(&text.summary()));
+    }
     let groups = report.duplicates.groups.iter().map(|g| {
         let more = g.total.saturating_sub(g.items.len() as u64);
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };

@@ -16,3 +16,4 @@ mod movielens;
 mod properties;
 mod stops;
 mod support;
+mod texts;
