@@ -9,6 +9,7 @@ mod faults;
 mod formats;
 mod formats_more;
 mod hostile_tables;
+mod inputs;
 mod media;
 mod media_kinds;
 mod media_places;

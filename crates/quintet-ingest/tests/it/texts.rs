@@ -2,7 +2,7 @@
 
 use quintet_ingest::FaultCode;
 
-use crate::support::{fail, folder, run};
+use crate::support::{fail, folder, run, shared};
 
 const SOURCES: &str = r#"
     tables.interactions = [{ path = "r.csv", columns = { user = "u", item = "i" } }]
@@ -60,4 +60,20 @@ fn settings_that_cannot_be_carried_out_stop_the_run() {
     let unknown = message("stop_words = ['english']");
     assert!(unknown.contains("found \"english\"") && unknown.contains("en, "), "{unknown}");
     assert!(message("max_chars = 0").contains("text.max_chars"));
+}
+
+#[test]
+fn plots_of_the_real_100k_are_cleaned() {
+    let Some(path) = shared("ml-100k-mm") else { return };
+    let source = "movielens = { folder = \".\" }\n\
+                  join = [{ path = \"omdb.jsonl\", id = \"movieId\", text = [\"plot\"] }]";
+    let plain = run(&path, source);
+    let done = run(&path, &format!("{source}\n[text]\nstop_words = [\"en\"]\nmax_chars = 200"));
+    let report = done.report.text.unwrap();
+    println!("{}", report.summary());
+    assert!(report.adds_up());
+    assert_eq!((report.texts_in, report.emptied), (plain.report.items_with_text, 0));
+    assert!(report.stop_words > report.texts_in && report.cut > 0);
+    let longest = done.dataset.items.iter().filter_map(|i| i.text.as_deref());
+    assert!(longest.map(|text| text.chars().count()).max().unwrap() <= 200);
 }
