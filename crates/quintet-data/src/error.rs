@@ -193,6 +193,16 @@ pub enum DataError {
         /// How many events there are.
         total: usize,
     },
+    /// Something that goes by time met events without a time.
+    #[error("{what} needs a timestamp for every event; {missing} of {total} have none")]
+    NoTimes {
+        /// The setting or the step.
+        what: &'static str,
+        /// How many events have none.
+        missing: usize,
+        /// How many events there are.
+        total: usize,
+    },
     /// A predefined split met events that the source put into no part.
     #[error(
         "split \"predefined\" needs a part for every event; {missing} of {total} have none \

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod atomic;
+mod attributes;
 mod by_user;
 mod dataset;
 mod dataset_io;
@@ -21,13 +22,20 @@ mod npy_head;
 mod npy_rows;
 mod parquet_io;
 mod sampler;
+mod sessions;
 mod shape;
+mod shape_config;
 mod split;
 mod split_assign;
 mod split_config;
 mod state_io;
 
 pub use atomic::{replace_dir_atomic, write_atomic};
+pub use attributes::{
+    AttributeColumn, AttributeConfig, AttributeEncoder, AttributeReport, Attributed, BadCell,
+    CategoricalColumn, CategoricalEncoding, ColumnReport, EncodedAttributes, FittedCategorical,
+    FittedColumn, FittedNumeric, InferredColumn, InferredKind, LISTED_CELLS, NumericScale,
+};
 pub use by_user::{ByUser, item_of, row_of};
 pub use dataset::{Dataset, Item, MediaFile, MediaStatus, User};
 pub use error::DataError;
@@ -46,7 +54,9 @@ pub use npy_rows::{fuzz_npy, read_npy_matrix};
 pub use sampler::{
     InBatchNegatives, NegativeStrategy, TripletBatch, TripletEpoch, TripletSampler, WarpNegatives,
 };
-pub use shape::{ShapeConfig, ShapeReport, Shaped, shape, shape_events};
+pub use sessions::{LengthBucket, SessionConfig, SessionReport, Sessions, sessions};
+pub use shape::{Shaped, shape, shape_events};
+pub use shape_config::{ShapeConfig, ShapeReport};
 pub use split::{PartReport, Split, SplitReport, split};
 pub use split_config::SplitConfig;
 pub use state_io::{read_state, write_state};

@@ -1,75 +1,18 @@
-//! From raw events to the ones a model learns from: kinds, threshold, merged repeats, k-core.
+//! From raw events to the ones a model learns from: kinds, threshold, merged repeats, the latest
+//! of each user, k-core, values of 1. [`ShapeConfig`] has the order of the steps.
 //!
 //! The k-core is the largest set of pairs in which every user has at least `user_core` items and
 //! every item at least `item_core` users (Seidman, "Network structure and minimum degree",
 //! Social Networks 1983, for two kinds of nodes). It is unique, so the order of peeling does not
 //! matter. Cost: sorting the events, then `O(pairs)`.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 
 use rayon::prelude::*;
-use serde::{Deserialize, Serialize};
 
 use crate::by_user::{ByUser, item_of, row_of};
-use crate::{DataError, Dataset, Events};
-
-/// Which events are kept.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct ShapeConfig {
-    /// Smallest value that counts as liking; none keeps every value.
-    pub min_value: Option<f32>,
-    /// Kinds of events to keep; none keeps every kind.
-    pub events: Option<Vec<String>>,
-    /// Fewest different items a user must have; 0 and 1 keep every user.
-    pub user_core: usize,
-    /// Fewest different users an item must have; 0 and 1 keep every item.
-    pub item_core: usize,
-}
-
-/// Where every row went: `rows_in` is the sum of `rows_out` and the five numbers before
-/// `core_rounds`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct ShapeReport {
-    /// Events that came.
-    pub rows_in: usize,
-    /// Left out: a kind that was not asked for.
-    pub other_event: usize,
-    /// Left out: a kind that was asked for, with a value below the threshold.
-    pub below_min_value: usize,
-    /// Merged into another event of the same user and item.
-    pub merged_repeats: usize,
-    /// Left out: the user has too few items.
-    pub dropped_by_core_users: usize,
-    /// Left out: the item has too few users.
-    pub dropped_by_core_items: usize,
-    /// How many times peeling users and then items took something away.
-    pub core_rounds: usize,
-    /// Users whose last events the k-core took away.
-    pub users_dropped: usize,
-    /// Items whose last events the k-core took away.
-    pub items_dropped: usize,
-    /// Users that are left.
-    pub users_out: usize,
-    /// Items that are left with events; the others stay in the catalogue, cold.
-    pub items_out: usize,
-    /// Events that are left.
-    pub rows_out: usize,
-}
-
-impl ShapeReport {
-    /// Whether every row is accounted for.
-    pub fn adds_up(&self) -> bool {
-        self.rows_in
-            == self.rows_out
-                + self.other_event
-                + self.below_min_value
-                + self.merged_repeats
-                + self.dropped_by_core_users
-                + self.dropped_by_core_items
-    }
-}
+use crate::{DataError, Dataset, Events, ShapeConfig, ShapeReport};
 
 /// The events that are left, and the account of the others.
 #[derive(Debug, Clone, PartialEq)]
@@ -80,15 +23,16 @@ pub struct Shaped {
     pub report: ShapeReport,
 }
 
-/// Keeps the asked kinds of events and values, merges repeats and takes the k-core.
+/// Keeps the asked kinds of events and values, merges repeats, keeps the latest of each user and
+/// takes the k-core, in the order that [`ShapeConfig`] documents.
 ///
 /// Repeats of a user and item become one event with the largest value, the kind and part of the
 /// event that had it, and the earliest time. Users and items keep their positions: the catalogue
 /// is not renumbered.
 ///
 /// # Errors
-/// A threshold that is not a number, a kind of event that does not occur, or events that do not
-/// fit the dataset.
+/// A threshold that is not a number, a kind of event that does not occur, a `max_per_user` below
+/// `user_core` or of events without a time, or events that do not fit the dataset.
 ///
 /// # Panics
 /// When there are 2³² events or more.
@@ -112,7 +56,7 @@ pub fn shape_events(
 ) -> Result<Shaped, DataError> {
     assert!(u32::try_from(events.len()).is_ok(), "{} events exceed 32 bits", events.len());
     events.check(n_users, n_items)?;
-    check_config(events, config)?;
+    config.check(&events.kinds_in_use())?;
     let mut report = ShapeReport { rows_in: events.len(), ..ShapeReport::default() };
     let kept = filter(events, config, &mut report);
     let grouped = match &kept {
@@ -123,9 +67,15 @@ pub fn shape_events(
     let n_kept = grouped.keys().len();
     let mut pairs = merge_repeats(events, grouped);
     report.merged_repeats = n_kept - pairs.keys.len();
+    if let Some(max) = config.max_per_user {
+        keep_latest(events, &mut pairs, max, &mut report)?;
+    }
     k_core(&mut pairs, n_items, config, &mut report);
     let mut left = events.gather_keys(&pairs.keys);
     pairs.set_times(&mut left);
+    if config.binary {
+        report.made_binary = make_binary(&mut left);
+    }
     report.rows_out = left.len();
     report.users_out = left.users().chunk_by(|a, b| a == b).count();
     let mut with_events = vec![false; n_items];
@@ -155,33 +105,6 @@ fn filter(events: &Events, config: &ShapeConfig, report: &mut ShapeReport) -> Op
     Some(kept)
 }
 
-fn check_config(events: &Events, config: &ShapeConfig) -> Result<(), DataError> {
-    if let Some(min) = config.min_value.filter(|m| !m.is_finite()) {
-        return Err(DataError::Config {
-            key: "min_value",
-            expected: "a finite number".into(),
-            found: min.to_string(),
-        });
-    }
-    let Some(asked) = &config.events else {
-        return Ok(());
-    };
-    let known = events.kinds_in_use();
-    match asked.iter().find(|kind| !known.contains(kind.as_str())) {
-        None if asked.is_empty() => Err(DataError::Config {
-            key: "events",
-            expected: "at least one kind of event".into(),
-            found: "an empty list".into(),
-        }),
-        None => Ok(()),
-        Some(unknown) => Err(DataError::Config {
-            key: "events",
-            expected: format!("kinds that occur: {}", Vec::from_iter(known).join(", ")),
-            found: format!("{unknown:?}"),
-        }),
-    }
-}
-
 /// One row a user and item, by user, then item.
 struct Pairs {
     /// `keys[starts[u]..starts[u + 1]]` are the pairs of user `u`, as in [`ByUser`].
@@ -192,6 +115,12 @@ struct Pairs {
 }
 
 impl Pairs {
+    /// The time that the event of a key will have.
+    fn time(&self, events: &Events, key: u64) -> Option<i64> {
+        let row = row_of(key);
+        self.times.get(&row).copied().or_else(|| events.timestamp(row as usize))
+    }
+
     /// Puts the earlier times into the events that are left.
     fn set_times(&self, left: &mut Events) {
         if self.times.is_empty() {
@@ -247,6 +176,52 @@ fn earliest(events: &Events, same: &[u64], pairs: &mut Pairs) {
     {
         pairs.times.insert(row_of(*kept), first);
     }
+}
+
+/// Keeps the latest pairs of every user; at one time those of later items, as in splits by time.
+fn keep_latest(
+    events: &Events,
+    pairs: &mut Pairs,
+    max: usize,
+    report: &mut ShapeReport,
+) -> Result<(), DataError> {
+    let total = pairs.keys.len();
+    let missing = pairs.keys.iter().filter(|k| pairs.time(events, **k).is_none()).count();
+    if missing > 0 {
+        return Err(DataError::NoTimes { what: "max_per_user", missing, total });
+    }
+    let mut keys = Vec::with_capacity(total);
+    let mut starts = vec![0u32];
+    for range in pairs.starts.windows(2) {
+        let history = &pairs.keys[range[0] as usize..range[1] as usize];
+        if history.len() > max {
+            let mut latest = history.to_vec();
+            // Keys begin with the item, so that they settle what the time does not.
+            latest.sort_unstable_by_key(|&key| Reverse((pairs.time(events, key), key)));
+            latest.truncate(max);
+            latest.sort_unstable();
+            keys.extend(latest);
+            report.users_capped += 1;
+        } else {
+            keys.extend_from_slice(history);
+        }
+        starts.push(keys.len() as u32);
+    }
+    report.over_max_per_user = total - keys.len();
+    (pairs.keys, pairs.starts) = (keys, starts);
+    Ok(())
+}
+
+/// Makes every value 1; gives back how many were not.
+fn make_binary(left: &mut Events) -> usize {
+    let mut changed = 0;
+    for row in 0..left.len() {
+        if left.values()[row] != 1.0 {
+            left.set_value(row, 1.0);
+            changed += 1;
+        }
+    }
+    changed
 }
 
 /// One kind of node of the user-item graph.
@@ -433,7 +408,39 @@ mod tests {
         assert!(shape(&data, &none).is_err());
         let nan = ShapeConfig { min_value: Some(f32::NAN), ..ShapeConfig::default() };
         assert!(shape(&data, &nan).is_err());
-        assert!(toml::from_str::<ShapeConfig>("user_cor = 5").is_err());
+    }
+
+    #[test]
+    fn the_latest_items_of_a_user_stay_and_the_core_comes_after() {
+        // User 0 has four items. The latest two are item 3 (time 9) and, of items 1 and 2 at
+        // time 7, the later one. Item 0 counts by its earliest time, 5, although it came again.
+        let events = vec![
+            event(0, 0, "e", 4.0, Some(5)),
+            event(0, 0, "e", 2.0, Some(8)),
+            event(0, 2, "e", 3.0, Some(7)),
+            event(0, 1, "e", 3.0, Some(7)),
+            event(0, 3, "e", 1.0, Some(9)),
+            event(1, 2, "e", 5.0, Some(1)),
+        ];
+        let latest = ShapeConfig { max_per_user: Some(2), ..ShapeConfig::default() };
+        let shaped = shape(&dataset(2, 4, &events), &latest).unwrap();
+        let pairs: Vec<_> = shaped.events.iter().map(|e| (e.user.0, e.item.0, e.value)).collect();
+        assert_eq!(pairs, [(0, 2, 3.0), (0, 3, 1.0), (1, 2, 5.0)]);
+        let r = &shaped.report;
+        assert_eq!((r.over_max_per_user, r.users_capped, r.merged_repeats), (2, 1, 1));
+        assert!(r.adds_up());
+
+        // Only item 2 has two users, of those that are left; values become 1.
+        let core = ShapeConfig { item_core: 2, binary: true, ..latest.clone() };
+        let shaped = shape(&dataset(2, 4, &events), &core).unwrap();
+        let pairs: Vec<_> = shaped.events.iter().map(|e| (e.user.0, e.item.0, e.value)).collect();
+        assert_eq!(pairs, [(0, 2, 1.0), (1, 2, 1.0)]);
+        assert_eq!((shaped.report.made_binary, shaped.report.dropped_by_core_items), (2, 1));
+        assert!(shaped.report.adds_up());
+
+        let timeless = [event(0, 0, "e", 1.0, None), event(0, 1, "e", 1.0, Some(1))];
+        let err = shape(&dataset(1, 2, &timeless), &latest).unwrap_err().to_string();
+        assert!(err.starts_with("max_per_user needs a timestamp for every event; 1 of 2"), "{err}");
     }
 
     /// The definition, word for word: look at all pairs again until nothing changes.
@@ -456,6 +463,27 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn every_step_is_counted(
+            raw in proptest::collection::vec((0u32..6, 0u32..8, 0u8..6, 0i64..9), 0..60),
+            max in 2usize..6, core in 0usize..3, binary in any::<bool>()
+        ) {
+            let events: Vec<Event> = raw
+                .iter()
+                .map(|&(u, i, v, t)| event(u, i, "e", f32::from(v), Some(t)))
+                .collect();
+            let config = ShapeConfig {
+                min_value: Some(2.0), max_per_user: Some(max), user_core: core, item_core: core,
+                binary, ..ShapeConfig::default()
+            };
+            let shaped = shape(&dataset(6, 8, &events), &config).unwrap();
+            prop_assert!(shaped.report.adds_up(), "{:?}", shaped.report);
+            for history in shaped.events.users().chunk_by(|a, b| a == b) {
+                prop_assert!((core.max(1)..=max).contains(&history.len()));
+            }
+            prop_assert!(!binary || shaped.events.values().iter().all(|v| *v == 1.0));
+        }
+
         #[test]
         fn the_core_is_the_largest_one_and_rows_add_up(
             raw in proptest::collection::vec((0u32..12, 0u32..10, 0u8..6), 0..90),

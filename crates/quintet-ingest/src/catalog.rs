@@ -69,6 +69,11 @@ impl Catalog {
         ItemIdx::new(position)
     }
 
+    /// Where an item came from, when a table of items has it.
+    pub(crate) fn item_row(&self, at: usize) -> Option<Origin> {
+        self.item_rows.get(at).copied().flatten()
+    }
+
     /// Counts the users and items that came from each table, for its balance.
     pub(crate) fn count_kept(&self, log: &mut Log) {
         for row in self.user_rows.iter().chain(&self.item_rows).flatten() {

@@ -11,6 +11,7 @@ use quintet_data::Part;
 use serde::{Deserialize, Serialize};
 
 use crate::IngestError;
+use crate::clean_text::TextConfig;
 use crate::media::Pattern;
 use crate::parse::{Clock, rfc3339};
 
@@ -47,6 +48,9 @@ pub struct IngestConfig {
     /// Folders of media files, one a modality.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub media: Vec<MediaConfig>,
+    /// How the items' texts are cleaned, when all of them are there; not at all when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub text: Option<TextConfig>,
 }
 
 impl Default for IngestConfig {
@@ -63,6 +67,7 @@ impl Default for IngestConfig {
             tables: None,
             join: Vec::new(),
             media: Vec::new(),
+            text: None,
         }
     }
 }
@@ -379,7 +384,7 @@ impl IngestConfig {
             }
             seen.push(media.modality);
         }
-        Ok(())
+        self.text.as_ref().map_or(Ok(()), TextConfig::validate)
     }
 }
 

@@ -7,6 +7,7 @@ use quintet_data::Dataset;
 
 use crate::IngestError;
 use crate::catalog::{Catalog, read_item_table, read_join, read_user_table};
+use crate::clean_text::clean_texts;
 use crate::config::{IngestConfig, TablesConfig};
 use crate::duplicates::merge_duplicates;
 use crate::events::{Sourced, read_events};
@@ -82,6 +83,7 @@ pub fn ingest_with(
         looks.extend(folder.looks);
         media_reports.push(folder.report);
     }
+    let text = clean_texts(config.text.as_ref(), &mut catalog, &mut log)?;
     let duplicates = find_duplicates(&catalog.items, &media, &looks);
     catalog.count_kept(&mut log);
     log.balance()?;
@@ -103,6 +105,7 @@ pub fn ingest_with(
         items_with_text: with_text(&dataset.items),
         files: log.files,
         media: media_reports,
+        text,
         duplicates: DuplicateReport::new(&duplicates, &dataset.items),
         stats: DatasetStats::of(&dataset),
         counts: log.counts,

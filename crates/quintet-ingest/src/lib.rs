@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod catalog;
+mod clean_text;
 mod columns;
 mod config;
 mod duplicates;
@@ -22,6 +23,7 @@ mod report_html;
 mod report_stats;
 mod table;
 
+pub use clean_text::{TextConfig, TextReport, UnicodeForm, UrlPolicy};
 pub use config::{
     DuplicatePolicy, Encoding, IngestConfig, InteractionColumns, ItemColumns, JoinConfig,
     MediaCheck, MediaConfig, MovieLensConfig, TableFile, TableFormat, TablesConfig, TimeUnit,

@@ -9,6 +9,7 @@ use quintet_data::write_atomic;
 use serde::{Deserialize, Serialize};
 
 use crate::IngestError;
+use crate::clean_text::TextReport;
 use crate::media::{DuplicateReport, MediaCode};
 use crate::report_html::{self, Chapters};
 use crate::report_stats::DatasetStats;
@@ -93,6 +94,8 @@ pub enum FaultCode {
     MediaFurther,
     /// The extension of a media file is that of another kind.
     MediaExtension,
+    /// Cleaning left nothing of an item's text, or too little.
+    TextEmptied,
 }
 
 impl FaultCode {
@@ -129,15 +132,18 @@ impl FaultCode {
             Self::MediaAbsent => "media_absent",
             Self::MediaFurther => "media_further",
             Self::MediaExtension => "media_extension",
+            Self::TextEmptied => "text_emptied",
         }
     }
 
     /// How much a fault of this code costs.
     pub fn severity(self) -> Severity {
         match self {
-            Self::AddedItem | Self::AddedUser | Self::MediaFurther | Self::MediaExtension => {
-                Severity::Info
-            }
+            Self::AddedItem
+            | Self::AddedUser
+            | Self::MediaFurther
+            | Self::MediaExtension
+            | Self::TextEmptied => Severity::Info,
             Self::DuplicateRow
             | Self::DuplicatePair
             | Self::MediaUnmatched
@@ -247,6 +253,9 @@ pub struct IngestReport {
     pub files: Vec<FileReport>,
     /// The balance of every media folder.
     pub media: Vec<MediaReport>,
+    /// What cleaning did to the items' texts, where it was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<TextReport>,
     /// Items that show the same.
     #[serde(default)]
     pub duplicates: DuplicateReport,
@@ -294,6 +303,7 @@ impl IngestReport {
                 m.folder, m.modality, m.ok, m.missing, m.error, m.unmatched
             ));
         }
+        lines.extend(self.text.as_ref().map(TextReport::summary));
         lines.extend(self.duplicates.summary());
         for (code, count) in &self.counts {
             let first = self.faults.iter().find(|f| f.code == *code);

@@ -115,6 +115,9 @@ fn balances(out: &mut String, report: &IngestReport) {
     let head =
         ["Folder", "Modality", "Found", "Ok", "Missing", "Unusable", "Without item", "Duplicate"];
     table(out, "Media folders", &head, media);
+    if let Some(text) = &report.text {
+        markup::paragraph(out, &text.summary());
+    }
 }
 
 fn faults(out: &mut String, report: &IngestReport) {
