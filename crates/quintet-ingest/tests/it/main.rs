@@ -14,5 +14,6 @@ mod media_kinds;
 mod media_places;
 mod movielens;
 mod properties;
+mod report;
 mod stops;
 mod support;
