@@ -25,7 +25,7 @@ fn modalities(out: &mut String, content: &ContentStats, items: u64) {
         let ends = [0, m.ok, m.ok + m.error, m.ok + m.error + m.missing];
         let piece =
             |i: usize, colour| Piece { from: ends[i] as f64, to: ends[i + 1] as f64, colour };
-        let pieces = vec![piece(0, 0), piece(1, 1), piece(2, 2)];
+        let pieces = vec![piece(0, 0), piece(1, 1), piece(2, 3)];
         let note = percent(m.ok as f64 / items.max(1) as f64);
         Bar { name: m.modality.to_string(), pieces, note }
     };
@@ -39,7 +39,7 @@ fn modalities(out: &mut String, content: &ContentStats, items: u64) {
         row(&[m.modality.as_str()], &numbers)
     });
     let head = ["Modality", "Ok", "Unusable", "Missing", "Unusable by reason"];
-    let key = ["ok", "unusable", "missing"];
+    let key = [("ok", 0), ("unusable", 1), ("missing", 3)];
     Figure { title, svg, key: &key, head: &head, rows: rows.collect() }.write(out);
     for m in content.modalities.iter().filter(|m| !m.errors.is_empty()) {
         let title = format!("Why {} files cannot be used", m.modality);

@@ -151,21 +151,25 @@ fn parts(out: &mut String, parts: &[PartStats]) {
 
 /// Bars from a first to a last time; nothing when none is known.
 pub(super) fn gantt(out: &mut String, title: &str, spans: &[(&str, Option<i64>, Option<i64>)]) {
-    let known = |(name, first, last): &(&str, Option<i64>, Option<i64>)| {
-        let (first, last) = ((*first)?, (*last)?);
-        let pieces = vec![Piece { from: first as f64, to: last as f64, colour: 0 }];
-        Some((Bar { name: (*name).to_owned(), pieces, note: String::new() }, first, last))
+    let known: Vec<(&str, i64, i64)> =
+        spans.iter().filter_map(|(name, first, last)| Some((*name, (*first)?, (*last)?))).collect();
+    let ends = (known.iter().map(|s| s.1).min(), known.iter().map(|s| s.2).max());
+    let (Some(start), Some(end)) = ends else { return };
+    // A part that is a single moment must be seen as well.
+    let whole = end as f64 - start as f64;
+    let bar = |(name, first, last): &(&str, i64, i64)| {
+        let from = *first as f64;
+        let pieces = vec![Piece { from, to: (*last as f64).max(from + whole * 0.005), colour: 0 }];
+        Bar { name: (*name).to_owned(), pieces, note: String::new() }
     };
-    let known: Vec<_> = spans.iter().filter_map(known).collect();
-    if known.is_empty() {
-        return;
-    }
-    let rows = known
-        .iter()
-        .map(|(bar, first, last)| row::<String>(&[&bar.name, &date(*first), &date(*last)], &[]));
-    let rows = rows.collect();
-    let bars: Vec<Bar> = known.into_iter().map(|(bar, ..)| bar).collect();
-    let svg = chart::bars(&Frame { title, x: "time (UTC)", y: "part" }, &bars, |t| day(t as i64));
+    let rows = |(name, first, last): &(&str, i64, i64)| {
+        row::<String>(&[name, &date(*first), &date(*last)], &[])
+    };
+    let bars: Vec<Bar> = known.iter().map(bar).collect();
+    let rows = known.iter().map(rows).collect();
+    // Days tell nothing apart within a few of them.
+    let tick = if whole < 5.0 * 86_400.0 { |t| date(t as i64) } else { |t| day(t as i64) };
+    let svg = chart::bars(&Frame { title, x: "time (UTC)", y: "part" }, &bars, tick);
     Figure { title, svg, key: &[], head: &["Part", "First", "Last"], rows }.write(out);
 }
 
@@ -198,6 +202,7 @@ fn cores(out: &mut String, stats: &DatasetStats) {
     };
     let title = "Share left in the k-core";
     let frame = Frame { title, x: "k", y: "% left" };
+    let key = [("users", 0), ("items", 1), ("events", 2)];
     let svg = chart::lines(&frame, &names, &[share(0), share(1), share(2)]);
-    Figure { title, svg, key: &["users", "items", "events"], head: &head, rows }.write(out);
+    Figure { title, svg, key: &key, head: &head, rows }.write(out);
 }

@@ -83,7 +83,7 @@ fn proportions(out: &mut String, report: &SplitReport) {
         let share = percent(n as f64 / report.rows_in.max(1) as f64);
         row(&[name], &[n.to_string(), share])
     }));
-    let key = ["train", "validation", "test", "in no part"];
+    let key = [("train", 0), ("validation", 1), ("test", 2), ("in no part", 3)];
     let head = ["Part", "Events", "Share", "Users", "Items"];
     Figure { title, svg, key: &key, head: &head, rows: table }.write(out);
 }

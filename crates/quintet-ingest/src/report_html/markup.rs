@@ -22,11 +22,15 @@ pub(super) fn table(
     grid(out, head, rows);
 }
 
-/// A table without a heading.
+/// A table without a heading, of rows that [`row`] made.
 pub(super) fn grid(out: &mut String, head: &[&str], rows: impl Iterator<Item = String>) {
+    let mut rows = rows.peekable();
+    // The name of a column of numbers stands above them, on the right.
+    let texts = rows.peek().map_or(head.len(), |first| first.matches("<td>").count());
     out.push_str("<div class=\"wide\"><table><thead><tr>");
-    for name in head {
-        let _ = write!(out, "<th scope=\"col\">{}</th>", escape(name));
+    for (column, name) in head.iter().enumerate() {
+        let class = if column < texts { "" } else { " class=\"n\"" };
+        let _ = write!(out, "<th scope=\"col\"{class}>{}</th>", escape(name));
     }
     out.push_str("</tr></thead><tbody>\n");
     out.extend(rows);
@@ -50,8 +54,9 @@ pub(super) fn row<N: Display>(texts: &[&str], numbers: &[N]) -> String {
 pub(super) struct Figure<'a> {
     pub(super) title: &'a str,
     pub(super) svg: String,
-    /// What the colours of the chart mean, in their order; empty when there is only one.
-    pub(super) key: &'a [&'a str],
+    /// What the colours of the chart mean, by their position in [`COLOURS`]; empty when there is
+    /// only one.
+    pub(super) key: &'a [(&'a str, usize)],
     pub(super) head: &'a [&'a str],
     pub(super) rows: Vec<String>,
 }
@@ -62,8 +67,8 @@ impl Figure<'_> {
         let _ = write!(out, "<figure><figcaption>{title}</figcaption>\n{}", self.svg);
         if !self.key.is_empty() {
             out.push_str("<p class=\"key\">");
-            for (name, colour) in self.key.iter().zip(COLOURS) {
-                let name = escape(name);
+            for (name, colour) in self.key {
+                let (name, colour) = (escape(name), COLOURS[colour % COLOURS.len()]);
                 let _ = write!(out, "<span><i style=\"background:{colour}\"></i>{name}</span>");
             }
             out.push_str("</p>");
@@ -115,6 +120,13 @@ mod tests {
     fn text_from_strangers_cannot_become_markup() {
         assert_eq!(escape("<a b='c'>\0&\"\n"), "&lt;a b=&#39;c&#39;&gt;\u{fffd}&amp;&quot;\n");
         assert_eq!(row::<u64>(&["<"], &[7]), "<tr><td>&lt;</td><td class=\"n\">7</td></tr>\n");
+    }
+
+    #[test]
+    fn names_of_numbers_stand_on_the_right() {
+        let mut out = String::new();
+        grid(&mut out, &["A", "B"], std::iter::once(row(&["a"], &[1])));
+        assert!(out.contains("<th scope=\"col\">A</th><th scope=\"col\" class=\"n\">B</th>"));
     }
 
     #[test]

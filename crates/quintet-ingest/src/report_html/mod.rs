@@ -18,7 +18,7 @@ const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;ma
 padding:0 1rem;color:#1b1f24;background:#fff}table{border-collapse:collapse;margin:0 0 1rem}\
 th,td{border-bottom:1px solid #d0d7de;padding:.3rem .7rem;text-align:left;vertical-align:top;\
 overflow-wrap:anywhere}th{overflow-wrap:normal}\
-td.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}\
+td.n,th.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}\
 .wide{overflow-x:auto}h2{margin-top:2.5rem;border-bottom:1px solid #d0d7de}\
 figure{margin:0 0 2rem}figcaption{font-weight:600;margin:1rem 0 .3rem}\
 svg{max-width:100%;height:auto;display:block}summary{cursor:pointer;opacity:.75}\

@@ -18,6 +18,7 @@ mod media_places;
 mod movielens;
 mod planted;
 mod properties;
+mod report;
 mod stops;
 mod support;
 mod texts;
