@@ -79,6 +79,14 @@ pub enum FaultCode {
     AddedItem,
     /// A user was added because `unknown_users = "add"`.
     AddedUser,
+    /// A latitude or longitude is no number, or lies outside the globe.
+    BadCoordinate,
+    /// A place has other coordinates than in its first row, which stay.
+    OtherCoordinate,
+    /// A row describes an item without interactions, and only those with some are kept.
+    UnusedItem,
+    /// A file that belongs to the source and is not read.
+    FileNotRead,
     /// A media file cannot be used.
     MediaError,
     /// A media file belongs to no item.
@@ -121,6 +129,10 @@ impl FaultCode {
             Self::UnknownJoinId => "unknown_join_id",
             Self::AddedItem => "added_item",
             Self::AddedUser => "added_user",
+            Self::BadCoordinate => "bad_coordinate",
+            Self::OtherCoordinate => "other_coordinate",
+            Self::UnusedItem => "unused_item",
+            Self::FileNotRead => "file_not_read",
             Self::MediaError => "media_error",
             Self::MediaUnmatched => "media_unmatched",
             Self::MediaDuplicate => "media_duplicate",
@@ -133,9 +145,13 @@ impl FaultCode {
     /// How much a fault of this code costs.
     pub fn severity(self) -> Severity {
         match self {
-            Self::AddedItem | Self::AddedUser | Self::MediaFurther | Self::MediaExtension => {
-                Severity::Info
-            }
+            Self::AddedItem
+            | Self::AddedUser
+            | Self::OtherCoordinate
+            | Self::UnusedItem
+            | Self::FileNotRead
+            | Self::MediaFurther
+            | Self::MediaExtension => Severity::Info,
             Self::DuplicateRow
             | Self::DuplicatePair
             | Self::MediaUnmatched

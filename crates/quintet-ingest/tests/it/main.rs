@@ -5,10 +5,14 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod duplicates;
+mod exports;
 mod faults;
 mod formats;
 mod formats_more;
+mod golden;
+mod guesses;
 mod hostile_tables;
+mod layouts;
 mod media;
 mod media_kinds;
 mod media_places;
