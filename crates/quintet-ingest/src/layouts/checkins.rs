@@ -207,7 +207,10 @@ fn read_rows(
         if known.is_empty() {
             *known = attributes;
         } else if ["lat", "lon"].iter().any(|c| known.get(*c) != attributes.get(*c)) {
-            let show = |of: &BTreeMap<String, String>| format!("{}, {}", of["lat"], of["lon"]);
+            let show = |of: &BTreeMap<String, String>| {
+                let at = |name: &str| of.get(name).map_or("", String::as_str);
+                format!("{}, {}", at("lat"), at("lon"))
+            };
             let expected = format!("{}, as in its first row", show(known));
             let flaw = Flaw::new(FaultCode::OtherCoordinate, expected, show(&attributes));
             sink.log.note_row(origin, Some(place), flaw)?;

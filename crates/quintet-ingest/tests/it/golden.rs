@@ -77,17 +77,18 @@ fn checkins(folder: &str) -> Option<(u64, (usize, usize, usize), usize)> {
 
 #[test]
 fn places() {
-    for (folder, rows, users, items) in [
-        ("Foursquare/Foursquare_3", 185_983, 5000, 8000),
-        ("Gowalla/Gowalla_3", 157_250, 1000, 24_209),
-        ("Gowalla/Gowalla_2", 19_854, 100, 6436),
-        ("Yelp/Yelp_3", 35_571, 1000, 5255),
+    // SOURCE.md counts line ends, and the last line of some files has none; it has 5,000 users for
+    // Foursquare_3, of whom 31 have no check-in.
+    for (folder, rows, users, items, same) in [
+        ("Foursquare/Foursquare_3", 185_984, 4969, 8000, 113),
+        ("Gowalla/Gowalla_3", 157_251, 1000, 24_209, 70),
+        ("Gowalla/Gowalla_2", 19_855, 100, 6436, 7),
+        ("Yelp/Yelp_3", 35_571, 1000, 5255, 12),
     ] {
-        let Some((rows_in, found, same)) = checkins(folder) else { return };
-        println!("{folder}: {rows_in} {found:?} {same}");
+        let Some((rows_in, found, merged)) = checkins(folder) else { return };
         assert_eq!((rows_in, found.0, found.1), (rows, users, items), "{folder}");
         // A check-in of one user at one place in one second counts once.
-        assert_eq!(found.2 + same, rows as usize, "{folder}");
+        assert_eq!((merged, found.2 + same), (same, rows as usize), "{folder}");
     }
 }
 
