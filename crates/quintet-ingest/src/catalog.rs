@@ -74,6 +74,35 @@ impl Catalog {
         self.item_rows.get(at).copied().flatten()
     }
 
+    /// Whether a row of a table says what an item is.
+    pub(crate) fn is_described(&self, at: ItemIdx) -> bool {
+        self.item_rows[at.index()].is_some()
+    }
+
+    /// Gives an item what a row of a table says about it.
+    pub(crate) fn describe_item(&mut self, at: ItemIdx, item: Item, row: Origin) {
+        self.items[at.index()] = item;
+        self.item_rows[at.index()] = Some(row);
+    }
+
+    /// The fault of a second row of an item.
+    pub(crate) fn second_item(&self, at: ItemIdx, log: &Log) -> Flaw {
+        second(log, FaultCode::DuplicateItem, self.item_rows[at.index()])
+    }
+
+    /// Takes an attribute of users and items as their id, where they have it.
+    pub(crate) fn rename_by(&mut self, attribute: &str) -> Result<(), IngestError> {
+        for user in &mut self.users {
+            user.id = user.attributes.remove(attribute).unwrap_or_else(|| user.id.clone());
+        }
+        for item in &mut self.items {
+            item.id = item.attributes.remove(attribute).unwrap_or_else(|| item.id.clone());
+        }
+        self.user_ids = IdMap::from_ids(self.users.iter().map(|u| u.id.clone()))?;
+        self.item_ids = IdMap::from_ids(self.items.iter().map(|i| i.id.clone()))?;
+        Ok(())
+    }
+
     /// Counts the users and items that came from each table, for its balance.
     pub(crate) fn count_kept(&self, log: &mut Log) {
         for row in self.user_rows.iter().chain(&self.item_rows).flatten() {

@@ -95,7 +95,10 @@ impl<'a> Meaning<'a> {
         }
         let asked = &self.asked;
         let value = asked.value.map_or(Ok(1.0), |c| parse::number(row.cell(c)))?;
-        let timestamp = asked.timestamp.map(|c| self.clock.text(row.cell(c))).transpose()?;
+        let optional = self.columns.optional_timestamp;
+        let timestamp = asked.timestamp.map(|c| row.cell(c));
+        let timestamp = timestamp.filter(|text| !optional || !text.trim().is_empty());
+        let timestamp = timestamp.map(|text| self.clock.text(text)).transpose()?;
         let event = match asked.event.map(|c| row.cell(c).trim()) {
             Some("") => return Err(Flaw::new(FaultCode::EmptyEvent, "the kind of event", "\"\"")),
             Some(event) => event,

@@ -12,6 +12,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::IngestError;
 use crate::clean_text::TextConfig;
+use crate::config_sources::{
+    AmazonConfig, CheckinsConfig, LightGcnConfig, MmRecConfig, RecBoleConfig,
+};
 use crate::media::Pattern;
 use crate::parse::{Clock, rfc3339};
 
@@ -36,12 +39,27 @@ pub struct IngestConfig {
     /// time, or `now`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub not_after: Option<String>,
-    /// A MovieLens folder; give either this or `tables`.
+    /// A MovieLens folder. Exactly one source is given: this, `tables` or one of those below.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub movielens: Option<MovieLensConfig>,
-    /// Tables of any origin; give either this or `movielens`.
+    /// Tables of any origin.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tables: Option<TablesConfig>,
+    /// A folder of RecBole's atomic files.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recbole: Option<RecBoleConfig>,
+    /// A folder of MMRec.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mmrec: Option<MmRecConfig>,
+    /// A folder of LightGCN.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lightgcn: Option<LightGcnConfig>,
+    /// Amazon reviews.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub amazon: Option<AmazonConfig>,
+    /// Check-ins with coordinates.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub checkins: Option<CheckinsConfig>,
     /// More tables whose text is added to the items.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub join: Vec<JoinConfig>,
@@ -65,6 +83,11 @@ impl Default for IngestConfig {
             not_after: None,
             movielens: None,
             tables: None,
+            recbole: None,
+            mmrec: None,
+            lightgcn: None,
+            amazon: None,
+            checkins: None,
             join: Vec::new(),
             media: Vec::new(),
             text: None,
@@ -218,6 +241,9 @@ pub struct InteractionColumns {
     pub timestamp: Option<String>,
     /// The unit of `timestamp`; never guessed.
     pub time_unit: TimeUnit,
+    /// Whether an empty `timestamp` is an event without a time; a fault when `false`.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub optional_timestamp: bool,
     /// What kind of event; every event is an `event_name` when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub event: Option<String>,
@@ -245,6 +271,7 @@ impl Default for InteractionColumns {
             value: None,
             timestamp: None,
             time_unit: TimeUnit::default(),
+            optional_timestamp: false,
             event: None,
             event_name: "interaction".to_owned(),
             weights: BTreeMap::new(),
@@ -356,11 +383,7 @@ impl IngestConfig {
     /// # Errors
     /// [`IngestError::Config`], naming the key.
     pub fn validate(&self) -> Result<(), IngestError> {
-        let sources = usize::from(self.movielens.is_some()) + usize::from(self.tables.is_some());
-        if sources != 1 {
-            let found = if sources == 0 { "neither" } else { "both" };
-            return Err(config("source", "either `movielens` or `tables`", found));
-        }
+        self.validate_source()?;
         if let Some(tables) = &self.tables {
             tables.validate()?;
         }

@@ -137,6 +137,26 @@ pub enum IngestError {
         /// What is in it.
         found: Vec<String>,
     },
+    /// A file or folder has not the form that was named, or none that is known.
+    #[error("{path:?}: expected {expected}, found {}", list(found))]
+    Layout {
+        /// The file or folder.
+        path: String,
+        /// What should be there.
+        expected: String,
+        /// The files or columns that are there.
+        found: Vec<String>,
+    },
+    /// A dataset cannot be held by the format that it is exported to.
+    #[error("export of {what}: expected {expected}, found {found}")]
+    Export {
+        /// The table or column.
+        what: String,
+        /// What the format can hold.
+        expected: &'static str,
+        /// What the dataset has.
+        found: String,
+    },
     /// With `strict = true` the first fault ends the run.
     #[error("{0} (strict = true stops at the first fault)")]
     Strict(Box<Fault>),

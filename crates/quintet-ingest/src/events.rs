@@ -66,16 +66,16 @@ pub(crate) fn read_events(
 }
 
 /// Where rows become events.
-struct Sink<'a, 'p> {
-    meaning: &'a Meaning<'a>,
-    catalog: &'a mut Catalog,
-    into: &'a mut Sourced,
-    log: &'a mut Log<'p>,
+pub(crate) struct Sink<'a, 'p> {
+    pub(crate) meaning: &'a Meaning<'a>,
+    pub(crate) catalog: &'a mut Catalog,
+    pub(crate) into: &'a mut Sourced,
+    pub(crate) log: &'a mut Log<'p>,
 }
 
 impl Sink<'_, '_> {
     /// Takes one row, or reports it.
-    fn row(&mut self, row: &Row, origin: Origin) -> Result<(), IngestError> {
+    pub(crate) fn row(&mut self, row: &Row, origin: Origin) -> Result<(), IngestError> {
         match self.meaning.draft(row, &self.catalog.known()) {
             Ok(draft) => self.settle(&draft, origin),
             Err(flaw) => {

@@ -6,19 +6,18 @@ use std::path::Path;
 use quintet_data::Dataset;
 
 use crate::IngestError;
-use crate::catalog::{Catalog, read_item_table, read_join, read_user_table};
+use crate::catalog::{Catalog, read_join};
 use crate::clean_text::clean_texts;
-use crate::config::{IngestConfig, TablesConfig};
+use crate::config::IngestConfig;
 use crate::duplicates::merge_duplicates;
-use crate::events::{Sourced, read_events};
+use crate::events::Sourced;
+use crate::layouts::Reading;
 use crate::log::Log;
 use crate::media::{DuplicateGroup, DuplicateReport, find_duplicates, read_media, with_text};
-use crate::movielens::read_movielens;
 use crate::paths::Root;
 use crate::progress::{IngestProgress, Quiet};
 use crate::report::IngestReport;
 use crate::report_stats::DatasetStats;
-use crate::table::TableSpec;
 
 /// A dataset and everything that is to be said about its sources.
 #[derive(Debug, Clone, PartialEq)]
@@ -62,13 +61,8 @@ pub fn ingest_with(
     let mut log = Log::new(config.strict, progress);
     let mut catalog = Catalog::default();
     let mut events = Sourced::default();
-    if let Some(movielens) = &config.movielens {
-        let (spec, columns) = read_movielens(&root, movielens, &mut catalog, &mut log)?;
-        read_events(&root, &spec, &columns, config, &mut catalog, &mut events, &mut log)?;
-    }
-    if let Some(tables) = &config.tables {
-        read_tables(&root, tables, config, &mut catalog, &mut events, &mut log)?;
-    }
+    Reading { root: &root, config, catalog: &mut catalog, events: &mut events, log: &mut log }
+        .source()?;
     let events = merge_duplicates(events, config.duplicates, &catalog, &mut log)?;
     if events.is_empty() {
         return Err(nothing_left(&log));
@@ -114,27 +108,6 @@ pub fn ingest_with(
     Ok(Ingested { dataset, report, duplicates })
 }
 
-fn read_tables(
-    root: &Root,
-    tables: &TablesConfig,
-    config: &IngestConfig,
-    catalog: &mut Catalog,
-    events: &mut Sourced,
-    log: &mut Log,
-) -> Result<(), IngestError> {
-    if let Some(items) = &tables.items {
-        read_item_table(root, items, catalog, log)?;
-    }
-    if let Some(users) = &tables.users {
-        read_user_table(root, users, catalog, log)?;
-    }
-    for table in &tables.interactions {
-        let spec = TableSpec::new("interactions", table, table.columns.time_unit)?;
-        read_events(root, &spec, &table.columns, config, catalog, events, log)?;
-    }
-    Ok(())
-}
-
 fn nothing_left(log: &Log) -> IngestError {
     let files = || log.files.iter().filter(|f| f.role == "interactions");
     let first = log.faults.iter().find(|fault| files().any(|f| f.file == fault.file));
@@ -154,7 +127,7 @@ fn source(config: &IngestConfig, log: &Log) -> Result<BTreeMap<String, String>, 
     let options = serde_json::to_string(config)
         .map_err(|source| IngestError::Json { path: "config".into(), source })?;
     source.insert("config".to_owned(), options);
-    let kind = if config.movielens.is_some() { "movielens" } else { "tables" };
-    source.insert("kind".to_owned(), kind.to_owned());
+    let kind = config.sources().join(", ");
+    source.insert("kind".to_owned(), kind);
     Ok(source)
 }

@@ -4,12 +4,16 @@ mod catalog;
 mod clean_text;
 mod columns;
 mod config;
+mod config_sources;
 mod duplicates;
 mod error;
 mod events;
+mod export;
 #[doc(hidden)]
 pub mod fuzzing;
+mod guess;
 mod ingest;
+mod layouts;
 mod log;
 mod media;
 mod movielens;
@@ -29,8 +33,15 @@ pub use config::{
     MediaCheck, MediaConfig, MovieLensConfig, TableFile, TableFormat, TablesConfig, TimeUnit,
     UnknownPolicy, UserColumns,
 };
+pub use config_sources::{
+    AmazonConfig, CheckinColumns, CheckinsConfig, LightGcnConfig, MmRecConfig, PlaceColumns,
+    RecBoleConfig,
+};
 pub use error::IngestError;
+pub use export::{ExportFormat, export, export_config};
+pub use guess::{ColumnGuess, Confidence, Guess, Role, guess};
 pub use ingest::{Ingested, ingest, ingest_with};
+pub use layouts::mmrec_features;
 pub use media::{
     DuplicateCount, DuplicateGroup, DuplicateListing, DuplicateReport, LISTED_GROUPS, Likeness,
     MediaCode, duplicate_groups,

@@ -82,6 +82,14 @@ pub enum FaultCode {
     AddedItem,
     /// A user was added because `unknown_users = "add"`.
     AddedUser,
+    /// A latitude or longitude is no number, or lies outside the globe.
+    BadCoordinate,
+    /// A place has other coordinates than in its first row, which stay.
+    OtherCoordinate,
+    /// A row describes an item without interactions, and only those with some are kept.
+    UnusedItem,
+    /// A file that belongs to the source and is not read.
+    FileNotRead,
     /// A media file cannot be used.
     MediaError,
     /// A media file belongs to no item.
@@ -126,6 +134,10 @@ impl FaultCode {
             Self::UnknownJoinId => "unknown_join_id",
             Self::AddedItem => "added_item",
             Self::AddedUser => "added_user",
+            Self::BadCoordinate => "bad_coordinate",
+            Self::OtherCoordinate => "other_coordinate",
+            Self::UnusedItem => "unused_item",
+            Self::FileNotRead => "file_not_read",
             Self::MediaError => "media_error",
             Self::MediaUnmatched => "media_unmatched",
             Self::MediaDuplicate => "media_duplicate",
@@ -141,6 +153,9 @@ impl FaultCode {
         match self {
             Self::AddedItem
             | Self::AddedUser
+            | Self::OtherCoordinate
+            | Self::UnusedItem
+            | Self::FileNotRead
             | Self::MediaFurther
             | Self::MediaExtension
             | Self::TextEmptied => Severity::Info,

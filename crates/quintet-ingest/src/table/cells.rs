@@ -48,6 +48,11 @@ impl<'a> Seen<'a> {
                 Value::Object(inner) if !inner.is_empty() => {
                     self.add_names(&format!("{name}."), inner);
                 }
+                Value::Array(values) if matches!(values.first(), Some(Value::Object(first)) if !first.is_empty()) =>
+                {
+                    let Some(Value::Object(first)) = values.first() else { continue };
+                    self.add_names(&format!("{name}.0."), first);
+                }
                 _ => {
                     if self.known.insert(name.clone()) {
                         self.names.push(name);
@@ -107,15 +112,30 @@ pub(crate) fn write_object(object: &Map<String, Value>, keys: &[String], row: &m
     Step::Row
 }
 
-/// The value under a key, or under a path of keys with dots between them.
+/// The value under a key, or under a path of keys with dots between them; a member of a list is
+/// named by its number, counted from 0.
 fn lookup<'a>(object: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
     if let Some(value) = object.get(name) {
         return Some(value);
     }
     name.match_indices('.').find_map(|(dot, _)| match object.get(&name[..dot]) {
         Some(Value::Object(inner)) => lookup(inner, &name[dot + 1..]),
+        Some(Value::Array(values)) => member(values, &name[dot + 1..]),
         _ => None,
     })
+}
+
+fn member<'a>(values: &'a [Value], name: &str) -> Option<&'a Value> {
+    let (number, rest) = match name.split_once('.') {
+        Some((number, rest)) => (number, Some(rest)),
+        None => (name, None),
+    };
+    match (values.get(number.parse::<usize>().ok()?)?, rest) {
+        (value, None) => Some(value),
+        (Value::Object(inner), Some(rest)) => lookup(inner, rest),
+        (Value::Array(inner), Some(rest)) => member(inner, rest),
+        _ => None,
+    }
 }
 
 /// A value as a cell; a list becomes its members with commas between them, also where lists lie

@@ -23,6 +23,9 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
+pub(crate) use lines::{Line, Lines, too_long};
+pub(crate) use source::open as open_source;
+
 pub(crate) use block::{Block, BlockLayout, BlockParser, NEW, ODD, RawBlock};
 
 use crate::IngestError;
@@ -229,14 +232,8 @@ impl Table {
             return Err(IngestError::Io { file: spec.file.clone(), source: found });
         }
         let id = log.open(spec.role, &spec.file, &path)?;
-        let file = &spec.file;
-        let raw = || File::open(&path).map_err(IngestError::io(file));
-        let reader: Box<dyn RowReader> = match &spec.format {
-            Format::Parquet(unit) => Box::new(parquet_rows::open(file, raw()?, *unit, columns)?),
-            Format::Arrow(unit) => Box::new(arrow_rows::open(file, raw()?, *unit, columns)?),
-            text => open_text(file, text, &|| source::open(file, &path), columns)?,
-        };
-        log.progress.start(file, "rows", None);
+        let reader = open_reader(spec, &path, columns)?;
+        log.progress.start(&spec.file, "rows", None);
         let ids = if spec.role == "interactions" { 2 } else { 1 };
         Ok(Self { id, ids, reader, row: Row::default() })
     }
@@ -316,6 +313,50 @@ impl Table {
     }
 }
 
+fn open_reader(
+    spec: &TableSpec,
+    path: &Path,
+    columns: &[&str],
+) -> Result<Box<dyn RowReader>, IngestError> {
+    let file = &spec.file;
+    let raw = || File::open(path).map_err(IngestError::io(file));
+    Ok(match &spec.format {
+        Format::Parquet(unit) => Box::new(parquet_rows::open(file, raw()?, *unit, columns)?),
+        Format::Arrow(unit) => Box::new(arrow_rows::open(file, raw()?, *unit, columns)?),
+        text => open_text(file, text, &|| source::open(file, path), columns)?,
+    })
+}
+
+/// The columns of a table; of JSON, the keys of its first objects.
+pub(crate) fn column_names(root: &Root, spec: &TableSpec) -> Result<Vec<String>, IngestError> {
+    // No table has this column, so the error says which ones there are.
+    let path = root.resolve(&spec.file)?;
+    match open_reader(spec, &path, &["\0"]) {
+        Err(IngestError::MissingColumn { found, .. }) => Ok(found),
+        Err(error) => Err(error),
+        Ok(_) => Ok(Vec::new()),
+    }
+}
+
+/// The first good rows of a table.
+pub(crate) fn first_rows(
+    root: &Root,
+    spec: &TableSpec,
+    columns: &[&str],
+    most: usize,
+) -> Result<Vec<Vec<String>>, IngestError> {
+    let mut reader = open_reader(spec, &root.resolve(&spec.file)?, columns)?;
+    let (mut row, mut rows) = (Row::default(), Vec::new());
+    while rows.len() < most {
+        match reader.next(&mut row)? {
+            Step::Row => rows.push((0..columns.len()).map(|c| row.cell(c).to_owned()).collect()),
+            Step::Bad(_) => {}
+            Step::End => break,
+        }
+    }
+    Ok(rows)
+}
+
 /// Opens a text table; `source` gives its bytes from the start, as often as it is asked.
 fn open_text(
     file: &str,
@@ -388,7 +429,7 @@ fn find_columns(file: &str, known: &[String], asked: &[&str]) -> Result<Vec<usiz
 }
 
 /// The name of a column of an atomic file of RecBole without its type.
-fn untyped(name: &str) -> Option<&str> {
+pub(crate) fn untyped(name: &str) -> Option<&str> {
     let (name, kind) = name.rsplit_once(':')?;
     matches!(kind, "token" | "token_seq" | "float" | "float_seq").then_some(name)
 }

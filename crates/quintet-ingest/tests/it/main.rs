@@ -7,11 +7,15 @@
 mod blocks;
 mod catalogue;
 mod duplicates;
+mod exports;
 mod faults;
 mod formats;
 mod formats_more;
+mod golden;
+mod guesses;
 mod hostile_tables;
 mod inputs;
+mod layouts;
 mod media;
 mod media_kinds;
 mod media_places;
