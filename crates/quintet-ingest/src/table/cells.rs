@@ -216,6 +216,27 @@ mod tests {
     }
 
     #[test]
+    fn a_number_names_a_member_of_a_list() {
+        let value = json!({"l": [{"a": 1}, [2, {"b": 3}], 4], "l.2": 5, "e": []});
+        let object = value.as_object().unwrap();
+        for (name, expected) in [
+            ("l.0.a", Some(1)),
+            ("l.1.0", Some(2)),
+            ("l.1.1.b", Some(3)),
+            ("l.2", Some(5)),
+            ("l.3", None),
+            ("l.x", None),
+            ("e.0", None),
+        ] {
+            assert_eq!(lookup(object, name).and_then(Value::as_i64), expected, "{name}");
+        }
+        let mut seen = Seen::new(&["l.0.a", "x"]);
+        seen.add(object);
+        let error = seen.check("f").unwrap_err().to_string();
+        assert!(error.ends_with("found the columns l.0.a, l.2, e"), "{error}");
+    }
+
+    #[test]
     fn a_missing_column_lists_the_paths() {
         let value = json!({"a": {"b": 1, "c": {}}, "d": 2});
         let mut seen = Seen::new(&["a.b", "x"]);
