@@ -299,7 +299,8 @@ impl IngestReport {
         self.counts.is_empty()
     }
 
-    /// A few lines for a terminal: sizes, time span, sparsity, the 5-core, balances, and for each code its count and first fault.
+    /// A few lines for a terminal: sizes, time span, sparsity, the 5-core, balances, and for each
+    /// code its count and first fault.
     pub fn summary(&self) -> Vec<String> {
         let mut lines = vec![format!(
             "{}: {} users, {} items ({} with text), {} events",

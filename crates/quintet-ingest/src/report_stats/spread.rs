@@ -179,7 +179,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_count_is_in_one_bucket(mut counts in proptest::collection::vec(0u64..5000, 1..200)) {
+        fn every_count_is_in_one_bucket(
+            mut counts in proptest::collection::vec(0u64..5000, 1..200)
+        ) {
             counts.sort_unstable();
             let spread = Spread::of_sorted(&counts);
             prop_assert_eq!(spread.buckets.iter().map(|b| b.count).sum::<u64>(), spread.n);
