@@ -163,7 +163,7 @@ fn warp_finds_each_violating_item_equally_often() {
         // Even items come within the margin of the positive, odd ones do not.
         let score = |user: u32, item: u32| {
             let own = train.contains(UserIdx(user), ItemIdx(item));
-            if own || item % 2 == 0 { 5.0 } else { 0.0 }
+            if own || item.is_multiple_of(2) { 5.0 } else { 0.0 }
         };
         batches(&sampler, 400, |batch| {
             sampler.warp(&batch, score, &mut found).unwrap();
@@ -172,7 +172,7 @@ fn warp_finds_each_violating_item_equally_often() {
             }
         });
         for user in LOOKED_AT {
-            let even = free(&train, user).into_iter().filter(|f| f.0 % 2 == 0);
+            let even = free(&train, user).into_iter().filter(|f| f.0.is_multiple_of(2));
             let weights: Vec<_> = even.map(|f| (f.0, 1.0)).collect();
             deviations.push(deviation(&counts[user as usize], &weights));
         }
