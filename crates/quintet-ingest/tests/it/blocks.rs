@@ -124,7 +124,7 @@ fn a_quote_that_comes_late_ends_the_blocks_and_nothing_else() {
         write(dir.path(), "r.csv", text.as_bytes());
         let done = run(dir.path(), PLAIN);
         assert!(done.report.is_clean());
-        assert_eq!(done.report.events, 90_001);
+        assert_eq!(done.report.events, 110_001);
         let added = done.dataset.events.get(at - 1);
         let id = &done.dataset.users[added.user.index()].id;
         assert_eq!((id.as_str(), added.value), ("u1\n\nx", 5.0));
