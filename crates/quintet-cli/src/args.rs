@@ -29,7 +29,7 @@ pub(crate) enum Command {
     /// Goes the whole way on your data: ingest, encode, train, evaluate, recommend.
     Run(RunArgs),
     /// Reads the sources of a run file into a dataset, with a validation report.
-    Ingest(RunArgs),
+    Ingest(IngestArgs),
     /// Turns the dataset's media into features.
     Encode(RunArgs),
     /// Fits the models of a run file.
@@ -65,6 +65,15 @@ pub(crate) struct RunArgs {
     /// Prints one JSON object instead of tables.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct IngestArgs {
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
+    /// Reads a table or a folder instead of a run file, and proposes an `[ingest]` for it.
+    #[arg(long)]
+    pub(crate) guess: bool,
 }
 
 #[derive(Debug, Args)]

@@ -2,6 +2,7 @@
 
 pub(crate) mod demo;
 pub(crate) mod doctor;
+pub(crate) mod guess;
 pub(crate) mod list;
 pub(crate) mod recommend;
 pub(crate) mod stages;

@@ -12,7 +12,7 @@ use quintet::train::TerminalProgress;
 use serde_json::json;
 
 use super::device;
-use crate::args::RunArgs;
+use crate::args::{IngestArgs, RunArgs};
 use crate::bar::{EncodeBar, IngestBar};
 use crate::print;
 
@@ -92,7 +92,9 @@ impl Job {
         features: FeatureSet,
     ) -> anyhow::Result<Prepared> {
         let groups = self.workspace.read_duplicates(&dataset)?;
-        Ok(pipeline::prepare(&self.config, dataset, features, groups.as_ref())?)
+        let prepared = pipeline::prepare(&self.config, dataset, features, groups.as_ref())?;
+        pipeline::report_stage(&prepared, &self.workspace)?;
+        Ok(prepared)
     }
 
     pub(crate) fn train(
@@ -130,7 +132,11 @@ impl Job {
 }
 
 /// `quintet ingest`.
-pub(crate) fn ingest(args: &RunArgs) -> anyhow::Result<()> {
+pub(crate) fn ingest(args: &IngestArgs) -> anyhow::Result<()> {
+    if args.guess {
+        return super::guess::run(&args.run);
+    }
+    let args = &args.run;
     let job = Job::open(args)?;
     let dataset = job.ingest(args.json)?;
     let place = job.workspace.dataset();

@@ -8,6 +8,7 @@ mod bad_input;
 mod bad_media;
 mod bad_run_file;
 mod foreign_features;
+mod guess;
 mod help;
 mod support;
 mod whole_way;

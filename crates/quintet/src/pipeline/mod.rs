@@ -26,7 +26,7 @@ pub use evaluate::{
     evaluate_stage,
 };
 pub use foreign::ForeignFeatures;
-pub use prepare::{Prepared, prepare};
+pub use prepare::{Prepared, prepare, report_stage};
 pub use recommend::{Recommendation, Request, explain_text, recommend};
 pub use stages::{Groups, Workspace, ingest_stage};
 pub use train::{TrainedModel, load_models, train_models, train_stage};

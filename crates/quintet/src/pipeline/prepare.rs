@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use quintet_core::{FeatureSet, Modality, SeedStream};
 use quintet_data::{Dataset, ImputeReport, ShapeReport, Split, SplitReport, impute, shape, split};
+use quintet_ingest::DataReport;
 use quintet_tensor::TrainingData;
 use serde::Serialize;
 
 use super::stages::Groups;
-use super::{PipelineError, RunConfig};
+use super::{PipelineError, RunConfig, Workspace};
 
 /// Everything models are fitted and evaluated on.
 pub struct Prepared {
@@ -88,6 +89,17 @@ pub fn prepare(
         features,
         split,
     })
+}
+
+/// Adds what shaping and splitting did to the report beside the dataset.
+///
+/// # Errors
+/// The report is damaged or cannot be written.
+pub fn report_stage(prepared: &Prepared, workspace: &Workspace) -> Result<(), PipelineError> {
+    let mut report = DataReport::read(&workspace.dataset())?;
+    report.shape = Some(prepared.shape_report.clone());
+    report.split = Some(prepared.split.report.clone());
+    Ok(report.write(&workspace.dataset())?)
 }
 
 impl Prepared {
