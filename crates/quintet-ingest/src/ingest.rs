@@ -30,6 +30,14 @@ pub struct Ingested {
     pub duplicates: Vec<DuplicateGroup>,
 }
 
+impl Ingested {
+    /// Counts what the charts of the report show. It is left to the caller because it takes
+    /// several passes over all events, and who only wants the dataset can do without.
+    pub fn describe(&mut self) {
+        self.report.stats = DatasetStats::of(&self.dataset);
+    }
+}
+
 /// Reads the sources of a configuration into a dataset.
 ///
 /// Paths of the configuration are relative to `data_root` and cannot leave it. The order of
@@ -101,7 +109,7 @@ pub fn ingest_with(
         media: media_reports,
         text,
         duplicates: DuplicateReport::new(&duplicates, &dataset.items),
-        stats: DatasetStats::of(&dataset),
+        stats: DatasetStats::default(),
         counts: log.counts,
         faults: log.faults,
     };

@@ -25,7 +25,9 @@ fn tiny() -> Ingested {
         ),
         ("i.csv", "id,text,<b>\n<i>1,<script>x</script>,\"</svg>\"\n2,,\n3,abc,\"\"\"'\"\n4,,\n"),
     ]);
-    run(dir.path(), TABLES)
+    let mut done = run(dir.path(), TABLES);
+    done.describe();
+    done
 }
 
 #[test]
@@ -116,7 +118,8 @@ fn numbers_do_not_depend_on_the_number_of_threads() {
 #[test]
 fn the_real_100k_with_its_split() {
     let Some(path) = shared("ml-100k-mm") else { return };
-    let done = run(&path, "name = \"ml-100k\"\nmovielens = { folder = \".\" }\n");
+    let mut done = run(&path, "name = \"ml-100k\"\nmovielens = { folder = \".\" }\n");
+    done.describe();
     let s = &done.report.stats;
     assert_eq!((s.times.step, s.times.buckets.len()), (Some(TimeStep::Week), 32));
     assert_eq!((s.per_user.spread.min, s.per_user.spread.max), (20, 737));

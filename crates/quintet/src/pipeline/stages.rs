@@ -108,7 +108,8 @@ pub fn ingest_stage(
     workspace: &Workspace,
     progress: &dyn IngestProgress,
 ) -> Result<(Dataset, IngestReport), PipelineError> {
-    let ingested = ingest_with(&config.ingest, data_root, progress)?;
+    let mut ingested = ingest_with(&config.ingest, data_root, progress)?;
+    ingested.describe();
     workspace.write_config(config)?;
     ingested.dataset.write(&workspace.dataset())?;
     ingested.report.write(&workspace.dataset())?;
