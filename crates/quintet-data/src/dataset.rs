@@ -83,8 +83,8 @@ pub struct MediaFile {
     pub error: Option<String>,
 }
 
-/// A whole dataset in memory. Positions in `users` and `items` are the [`UserIdx`] and
-/// [`ItemIdx`] that `events` and `media` speak of.
+/// A whole dataset in memory. Positions in `users` and `items` are the
+/// [`UserIdx`](quintet_core::UserIdx) and [`ItemIdx`] that `events` and `media` speak of.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Dataset {
     /// What a person calls it.
