@@ -83,6 +83,25 @@ pub struct MediaFile {
     pub error: Option<String>,
 }
 
+impl MediaFile {
+    /// The entry of an item that has no file of a modality.
+    pub fn missing(item: ItemIdx, modality: Modality) -> Self {
+        Self {
+            item,
+            modality,
+            path: String::new(),
+            blake3: String::new(),
+            bytes: 0,
+            width: None,
+            height: None,
+            seconds: None,
+            frames: None,
+            status: MediaStatus::Missing,
+            error: None,
+        }
+    }
+}
+
 /// A whole dataset in memory. Positions in `users` and `items` are the
 /// [`UserIdx`](quintet_core::UserIdx) and [`ItemIdx`] that `events` and `media` speak of.
 #[derive(Debug, Clone, PartialEq, Default)]

@@ -77,6 +77,13 @@ fn what_does_not_fit_is_one_line() {
     let cut = tiny(TABLES);
     cut.write("data/vectors.npy", &vectors()[..100]);
     names(&cut.verb("run", &[]).error(), &["vectors.npy"]);
+    let damaged = tiny(TABLES);
+    damaged.verb("ingest", &[]).ok();
+    damaged.verb("encode", &[]).ok();
+    for file in ["out/dataset/duplicates.json", "out/features/imported.json"] {
+        damaged.write(file, b"[");
+        names(&damaged.verb("train", &[]).error(), &[file, "expected", "found"]);
+    }
     let unmade = tiny(TABLES);
     unmade.verb("ingest", &[]).ok();
     names(&unmade.verb("train", &[]).error(), &["quintet encode"]);

@@ -80,7 +80,7 @@ pub(crate) fn read_media(
         let item = &mut catalog.items[position];
         let (Some(found), Some(mut probe)) = (found, probe) else {
             report.missing += 1;
-            files.push(missing(ItemIdx::new(position), media.modality));
+            files.push(MediaFile::missing(ItemIdx::new(position), media.modality));
             looks.push(None);
             continue;
         };
@@ -155,22 +155,6 @@ fn probe(found: &Found, root: &Root, media: &MediaConfig) -> Probe {
 
 fn damaged(damage: Damage) -> Probe {
     Probe { damage: Some(damage), ..Probe::default() }
-}
-
-fn missing(item: ItemIdx, modality: Modality) -> MediaFile {
-    MediaFile {
-        item,
-        modality,
-        path: String::new(),
-        blake3: String::new(),
-        bytes: 0,
-        width: None,
-        height: None,
-        seconds: None,
-        frames: None,
-        status: MediaStatus::Missing,
-        error: None,
-    }
 }
 
 fn media_file(item: ItemIdx, modality: Modality, path: &Path, probe: Probe) -> MediaFile {

@@ -71,17 +71,10 @@ fn hostile_dataset() -> Dataset {
     let item =
         |n| Item { id: id(n), title: id(n), text: text.clone(), attributes: attributes.clone() };
     let file = |n: u32, status| MediaFile {
-        item: ItemIdx(n),
-        modality: Modality::Image,
         path: HOSTILE.into(),
-        blake3: String::new(),
-        bytes: 0,
-        width: None,
-        height: None,
-        seconds: None,
-        frames: None,
         status,
         error: (status == MediaStatus::Error).then(|| format!("corrupt: {HOSTILE}")),
+        ..MediaFile::missing(ItemIdx(n), Modality::Image)
     };
     Dataset {
         name: HOSTILE.into(),

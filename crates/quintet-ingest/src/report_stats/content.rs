@@ -195,17 +195,9 @@ mod tests {
 
     fn file(item: usize, modality: Modality, error: Option<&str>) -> MediaFile {
         MediaFile {
-            item: ItemIdx::new(item),
-            modality,
-            path: String::new(),
-            blake3: String::new(),
-            bytes: 0,
-            width: None,
-            height: None,
-            seconds: None,
-            frames: None,
             status: if error.is_some() { MediaStatus::Error } else { MediaStatus::Ok },
             error: error.map(str::to_owned),
+            ..MediaFile::missing(ItemIdx::new(item), modality)
         }
     }
 

@@ -9,6 +9,7 @@ use quintet_data::{
 };
 use serde::{Deserialize, Serialize};
 
+use super::stages::read_json;
 use super::{PipelineError, Workspace};
 
 /// Which directory of the feature store holds the imported features of a modality.
@@ -96,5 +97,5 @@ fn read_index(workspace: &Workspace) -> Result<BTreeMap<Modality, String>, Pipel
     if !path.is_file() {
         return Ok(BTreeMap::new());
     }
-    Ok(serde_json::from_str(&fs_err::read_to_string(path)?)?)
+    read_json(&path, "a folder for each imported modality")
 }

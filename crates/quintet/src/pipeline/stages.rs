@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use quintet_core::ItemIdx;
 use quintet_data::{Dataset, write_atomic};
 use quintet_ingest::{IngestProgress, IngestReport, duplicate_groups, ingest_with};
+use serde::de::DeserializeOwned;
 
 use super::{PipelineError, RunConfig};
 
@@ -73,7 +74,7 @@ impl Workspace {
         if !path.is_file() {
             return Ok(None);
         }
-        let named: Vec<Vec<String>> = serde_json::from_str(&fs_err::read_to_string(&path)?)?;
+        let named: Vec<Vec<String>> = read_json(&path, "lists of item ids")?;
         let ids = dataset.item_ids()?;
         let find = |id: &String| {
             ids.position(id).map(ItemIdx::new).ok_or_else(|| PipelineError::Damaged {
@@ -96,6 +97,18 @@ impl Workspace {
         write_atomic(&self.file("seed"), format!("{}\n", config.seed).as_bytes())?;
         Ok(())
     }
+}
+
+/// Reads a small file that an earlier stage wrote.
+pub(super) fn read_json<T: DeserializeOwned>(
+    path: &Path,
+    expected: &str,
+) -> Result<T, PipelineError> {
+    serde_json::from_str(&fs_err::read_to_string(path)?).map_err(|error| PipelineError::Damaged {
+        path: path.display().to_string(),
+        expected: expected.to_owned(),
+        found: error.to_string(),
+    })
 }
 
 /// Sources to the canonical dataset with its validation report.
