@@ -39,7 +39,11 @@ pub struct ShapeConfig {
 
 impl ShapeConfig {
     /// Checks the settings; `known` are the kinds of events that occur.
-    pub(crate) fn check(&self, known: &BTreeSet<&str>) -> Result<(), DataError> {
+    ///
+    /// # Errors
+    /// A threshold that is not a number, a `max_per_user` below `user_core`, or a kind of event
+    /// that does not occur.
+    pub fn check(&self, known: &BTreeSet<&str>) -> Result<(), DataError> {
         if let Some(min) = self.min_value.filter(|m| !m.is_finite()) {
             return Err(bad("min_value", "a finite number", min));
         }

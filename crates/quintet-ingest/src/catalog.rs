@@ -11,7 +11,7 @@ use crate::config::{ItemColumns, JoinConfig, TableFile, TimeUnit, UserColumns};
 use crate::log::{Flaw, Log, Origin, shown};
 use crate::paths::Root;
 use crate::report::FaultCode;
-use crate::table::{Row, Table, TableSpec};
+use crate::table::{Row, Table, TableSource, TableSpec};
 
 /// The users and items so far.
 #[derive(Default)]
@@ -114,14 +114,14 @@ impl Catalog {
 /// Reads a table of items; `make` turns a row into an item.
 pub(crate) fn read_items(
     root: &Root,
-    spec: &TableSpec,
+    source: &dyn TableSource,
     columns: &[&str],
     catalog: &mut Catalog,
     log: &mut Log,
     make: &dyn Fn(&Row) -> Item,
 ) -> Result<(), IngestError> {
     catalog.knows_items = true;
-    let mut table = Table::open(root, spec, columns, log)?;
+    let mut table = source.open(root, columns, log)?;
     while table.next(log)? {
         let item = make(table.row());
         let origin = table.origin();
@@ -140,14 +140,14 @@ pub(crate) fn read_items(
 /// Reads a table of users; `make` turns a row into a user.
 pub(crate) fn read_users(
     root: &Root,
-    spec: &TableSpec,
+    source: &dyn TableSource,
     columns: &[&str],
     catalog: &mut Catalog,
     log: &mut Log,
     make: &dyn Fn(&Row) -> User,
 ) -> Result<(), IngestError> {
     catalog.knows_users = true;
-    let mut table = Table::open(root, spec, columns, log)?;
+    let mut table = source.open(root, columns, log)?;
     while table.next(log)? {
         let user = make(table.row());
         let origin = table.origin();
@@ -172,7 +172,17 @@ pub(crate) fn read_item_table(
     log: &mut Log,
 ) -> Result<(), IngestError> {
     let spec = TableSpec::new("items", table, TimeUnit::S)?;
-    let columns = &table.columns;
+    read_item_columns(root, &spec, &table.columns, catalog, log)
+}
+
+/// Reads items whose columns are known.
+pub(crate) fn read_item_columns(
+    root: &Root,
+    source: &dyn TableSource,
+    columns: &ItemColumns,
+    catalog: &mut Catalog,
+    log: &mut Log,
+) -> Result<(), IngestError> {
     let mut asked = vec![columns.id.as_str()];
     let title = columns.title.as_deref().map(|title| {
         asked.push(title);
@@ -188,7 +198,7 @@ pub(crate) fn read_item_table(
         text: lines(text.clone().map(|t| row.cell(t))),
         attributes: attributes(row, first_attribute, &columns.attributes),
     };
-    read_items(root, &spec, &asked, catalog, log, &make)
+    read_items(root, source, &asked, catalog, log, &make)
 }
 
 /// Reads the users of a configured table.
@@ -199,13 +209,24 @@ pub(crate) fn read_user_table(
     log: &mut Log,
 ) -> Result<(), IngestError> {
     let spec = TableSpec::new("users", table, TimeUnit::S)?;
-    let mut asked = vec![table.columns.id.as_str()];
-    asked.extend(table.columns.attributes.iter().map(String::as_str));
+    read_user_columns(root, &spec, &table.columns, catalog, log)
+}
+
+/// Reads users whose columns are known.
+pub(crate) fn read_user_columns(
+    root: &Root,
+    source: &dyn TableSource,
+    columns: &UserColumns,
+    catalog: &mut Catalog,
+    log: &mut Log,
+) -> Result<(), IngestError> {
+    let mut asked = vec![columns.id.as_str()];
+    asked.extend(columns.attributes.iter().map(String::as_str));
     let make = |row: &Row| User {
         id: row.cell(0).to_owned(),
-        attributes: attributes(row, 1, &table.columns.attributes),
+        attributes: attributes(row, 1, &columns.attributes),
     };
-    read_users(root, &spec, &asked, catalog, log, &make)
+    read_users(root, source, &asked, catalog, log, &make)
 }
 
 /// Adds the text and attributes of a further table to the items.

@@ -15,6 +15,7 @@ use crate::clean_text::TextConfig;
 use crate::config_sources::{
     AmazonConfig, CheckinsConfig, LightGcnConfig, MmRecConfig, RecBoleConfig,
 };
+use crate::config_sql::SqlConfig;
 use crate::media::Pattern;
 use crate::parse::{Clock, rfc3339};
 
@@ -60,6 +61,9 @@ pub struct IngestConfig {
     /// Check-ins with coordinates.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub checkins: Option<CheckinsConfig>,
+    /// Queries over folders of Parquet and CSV; needs the feature `sql`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sql: Option<SqlConfig>,
     /// More tables whose text is added to the items.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub join: Vec<JoinConfig>,
@@ -88,6 +92,7 @@ impl Default for IngestConfig {
             lightgcn: None,
             amazon: None,
             checkins: None,
+            sql: None,
             join: Vec::new(),
             media: Vec::new(),
             text: None,
@@ -446,21 +451,21 @@ impl TablesConfig {
             return Err(config("tables.interactions", "one file or more", "none"));
         }
         for table in &self.interactions {
-            if table.columns.event.is_none() && table.columns.event_name.is_empty() {
-                return Err(config("tables.interactions.columns.event_name", "a name", "\"\""));
-            }
-            table.columns.validate()?;
+            table.columns.validate("tables.interactions.columns")?;
         }
         Ok(())
     }
 }
 
 impl InteractionColumns {
-    fn validate(&self) -> Result<(), IngestError> {
-        let key = "tables.interactions.columns";
+    /// `key` is where the columns stand.
+    pub(crate) fn validate(&self, key: &str) -> Result<(), IngestError> {
         if let Some((name, weight)) = self.weights.iter().find(|(_, w)| !w.is_finite()) {
             let key = format!("{key}.weights.{name}");
             return Err(config(&key, "a finite number", &weight.to_string()));
+        }
+        if self.event.is_none() && self.event_name.is_empty() {
+            return Err(config(&format!("{key}.event_name"), "a name", "\"\""));
         }
         if self.part.is_some() && self.part_name.is_some() {
             return Err(config(&format!("{key}.part"), "either `part` or `part_name`", "both"));

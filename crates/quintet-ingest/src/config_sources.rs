@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::IngestError;
 use crate::config::{IngestConfig, TimeUnit, config};
+use crate::config_sql::SqlConfig;
 
 /// A folder of RecBole's atomic files (Zhao et al., "RecBole", CIKM 2021): `NAME.inter`, and
 /// `NAME.item` and `NAME.user` where they are there.
@@ -186,6 +187,7 @@ impl IngestConfig {
             ("lightgcn", self.lightgcn.is_some()),
             ("amazon", self.amazon.is_some()),
             ("checkins", self.checkins.is_some()),
+            ("sql", self.sql.is_some()),
         ]
         .into_iter()
         .filter_map(|(key, given)| given.then_some(key))
@@ -196,11 +198,12 @@ impl IngestConfig {
         let sources = self.sources();
         if sources.len() != 1 {
             let expected = "exactly one of `movielens`, `tables`, `recbole`, `mmrec`, `lightgcn`, \
-                            `amazon` and `checkins`";
+                            `amazon`, `checkins` and `sql`";
             let found = if sources.is_empty() { "none".to_owned() } else { sources.join(" and ") };
             return Err(config("source", expected, &found));
         }
-        self.checkins.as_ref().map_or(Ok(()), CheckinsConfig::validate)
+        self.checkins.as_ref().map_or(Ok(()), CheckinsConfig::validate)?;
+        self.sql.as_ref().map_or(Ok(()), SqlConfig::validate)
     }
 }
 

@@ -125,6 +125,14 @@ pub enum IngestError {
         #[source]
         source: arrow_schema::ArrowError,
     },
+    /// A query cannot be planned or run, or a table of its cannot be read.
+    #[error("{what}: {message}")]
+    Sql {
+        /// Which query or table of `[ingest.sql]`.
+        what: String,
+        /// What the engine said.
+        message: String,
+    },
     /// A folder is none of the known MovieLens forms.
     #[error(
         "{folder:?}: expected a MovieLens folder (u.data and u.item of 100k, ratings.dat and \

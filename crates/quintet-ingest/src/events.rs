@@ -12,7 +12,7 @@ use crate::log::{FileId, Flaw, Log, Origin, shown};
 use crate::paths::Root;
 use crate::places::Places;
 use crate::report::FaultCode;
-use crate::table::{Block, BlockLayout, BlockParser, NEW, ODD, RawBlock, Row, Table, TableSpec};
+use crate::table::{Block, BlockLayout, BlockParser, NEW, ODD, RawBlock, Row, Table, TableSource};
 
 /// Events with the rows they come from.
 #[derive(Default)]
@@ -24,7 +24,7 @@ pub(crate) struct Sourced {
 /// Reads a table of interactions.
 pub(crate) fn read_events(
     root: &Root,
-    spec: &TableSpec,
+    source: &dyn TableSource,
     columns: &InteractionColumns,
     config: &IngestConfig,
     catalog: &mut Catalog,
@@ -32,7 +32,7 @@ pub(crate) fn read_events(
     log: &mut Log,
 ) -> Result<(), IngestError> {
     let (meaning, names) = Meaning::new(columns, config)?;
-    let mut table = Table::open(root, spec, &names, log)?;
+    let mut table = source.open(root, &names, log)?;
     let mut sink = Sink { meaning: &meaning, catalog, into, log };
     // Blocks are read ahead, so that all threads have work, and put together in their order.
     let most = 4 * rayon::current_num_threads();

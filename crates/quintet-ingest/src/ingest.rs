@@ -106,6 +106,7 @@ pub fn ingest_with(
         events: dataset.events.len(),
         items_with_text: with_text(&dataset.items),
         files: log.files,
+        derived: log.derived,
         media: media_reports,
         text,
         duplicates: DuplicateReport::new(&duplicates, &dataset.items),
@@ -132,6 +133,7 @@ fn source(config: &IngestConfig, log: &Log) -> Result<BTreeMap<String, String>, 
         .iter()
         .map(|f| (format!("{}:{}", f.role, f.file), format!("blake3:{}", f.blake3)))
         .collect();
+    source.extend(log.read.iter().cloned());
     let options = serde_json::to_string(config)
         .map_err(|source| IngestError::Json { path: "config".into(), source })?;
     source.insert("config".to_owned(), options);

@@ -5,6 +5,7 @@ mod clean_text;
 mod columns;
 mod config;
 mod config_sources;
+mod config_sql;
 mod duplicates;
 mod error;
 mod events;
@@ -25,6 +26,7 @@ mod report;
 mod report_data;
 mod report_html;
 mod report_stats;
+mod sql;
 mod table;
 
 pub use clean_text::{TextConfig, TextReport, UnicodeForm, UrlPolicy};
@@ -37,6 +39,7 @@ pub use config_sources::{
     AmazonConfig, CheckinColumns, CheckinsConfig, LightGcnConfig, MmRecConfig, PlaceColumns,
     RecBoleConfig,
 };
+pub use config_sql::{SqlConfig, SqlDerive, SqlFormat, SqlQuery, SqlTable};
 pub use error::IngestError;
 pub use export::{ExportFormat, export, export_config};
 pub use guess::{ColumnGuess, Confidence, Guess, Role, guess};
@@ -48,7 +51,8 @@ pub use media::{
 };
 pub use progress::{IngestProgress, Quiet};
 pub use report::{
-    Fault, FaultCode, FileReport, IngestReport, LISTED_PER_CODE, MediaReport, Severity,
+    DerivedReport, DerivedSplit, Fault, FaultCode, FileReport, IngestReport, LISTED_PER_CODE,
+    MediaReport, Severity,
 };
 pub use report_data::DataReport;
 pub use report_stats::{

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::IngestError;
 use crate::progress::IngestProgress;
-use crate::report::{Fault, FaultCode, FileReport, LISTED_PER_CODE, Severity};
+use crate::report::{DerivedReport, Fault, FaultCode, FileReport, LISTED_PER_CODE, Severity};
 
 /// Position of a table in the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -41,13 +41,24 @@ pub(crate) struct Log<'a> {
     strict: bool,
     pub(crate) progress: &'a dyn IngestProgress,
     pub(crate) files: Vec<FileReport>,
+    pub(crate) derived: Vec<DerivedReport>,
+    /// What is read and no table of its own: its name and hash.
+    pub(crate) read: Vec<(String, String)>,
     pub(crate) counts: BTreeMap<FaultCode, usize>,
     pub(crate) faults: Vec<Fault>,
 }
 
 impl<'a> Log<'a> {
     pub(crate) fn new(strict: bool, progress: &'a dyn IngestProgress) -> Self {
-        Self { strict, progress, files: Vec::new(), counts: BTreeMap::new(), faults: Vec::new() }
+        Self {
+            strict,
+            progress,
+            files: Vec::new(),
+            derived: Vec::new(),
+            read: Vec::new(),
+            counts: BTreeMap::new(),
+            faults: Vec::new(),
+        }
     }
 
     /// Opens the books of a table; hashes its content.
@@ -57,19 +68,22 @@ impl<'a> Log<'a> {
         file: &str,
         path: &Path,
     ) -> Result<FileId, IngestError> {
-        let mut hasher = blake3::Hasher::new();
-        let source = std::fs::File::open(path).map_err(IngestError::io(file))?;
-        hasher.update_reader(source).map_err(IngestError::io(file))?;
+        let hash = file_hash(file, path)?;
+        Ok(self.open_hashed(role, file, hash.to_hex().to_string()))
+    }
+
+    /// Opens the books of a table whose hash is known.
+    pub(crate) fn open_hashed(&mut self, role: &str, file: &str, blake3: String) -> FileId {
         self.files.push(FileReport {
             file: file.to_owned(),
             role: role.to_owned(),
-            blake3: hasher.finalize().to_hex().to_string(),
+            blake3,
             rows_in: 0,
             rows_kept: 0,
             rows_reported: 0,
             blank_lines: 0,
         });
-        Ok(FileId((self.files.len() - 1) as u32))
+        FileId((self.files.len() - 1) as u32)
     }
 
     /// The balance of a table.
@@ -128,7 +142,7 @@ impl<'a> Log<'a> {
         }
     }
 
-    /// Reports something about a media file.
+    /// Reports something about a file as a whole, such as a media file.
     pub(crate) fn note_file(
         &mut self,
         file: String,
@@ -172,6 +186,14 @@ impl<'a> Log<'a> {
         }
         Ok(())
     }
+}
+
+/// The hash of a file's content.
+pub(crate) fn file_hash(file: &str, path: &Path) -> Result<blake3::Hash, IngestError> {
+    let mut hasher = blake3::Hasher::new();
+    let source = std::fs::File::open(path).map_err(IngestError::io(file))?;
+    hasher.update_reader(source).map_err(IngestError::io(file))?;
+    Ok(hasher.finalize())
 }
 
 /// Text from a source as it may be shown: quoted, control characters escaped, not too long.

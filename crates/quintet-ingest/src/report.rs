@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::Path;
 
 use quintet_core::Modality;
-use quintet_data::write_atomic;
+use quintet_data::{ShapeReport, write_atomic};
 use serde::{Deserialize, Serialize};
 
 use crate::IngestError;
@@ -226,6 +226,77 @@ pub struct FileReport {
     pub blank_lines: u64,
 }
 
+/// The balance of one table that queries made of others: `rows_in` is the sum of `left_out` and
+/// `shape.rows_in`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct DerivedReport {
+    /// What queries call it.
+    pub name: String,
+    /// Rows that its query gave.
+    pub rows_in: u64,
+    /// Rows that are no event, by their reason.
+    pub left_out: BTreeMap<FaultCode, u64>,
+    /// Where the events went.
+    pub shape: ShapeReport,
+    /// How the events that were left are divided, where it was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub split: Option<DerivedSplit>,
+}
+
+/// How the events of a derived table are divided: `shape.rows_out` is the sum of the numbers.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DerivedSplit {
+    /// Name of the strategy.
+    pub strategy: String,
+    /// What models learn from.
+    pub train: u64,
+    /// What choices look at.
+    pub valid: u64,
+    /// What the report looks at.
+    pub test: u64,
+    /// Validation events left out, because their user has none in train.
+    pub dropped_valid: u64,
+    /// Test events left out, because their user has none in train.
+    pub dropped_test: u64,
+}
+
+impl DerivedReport {
+    /// Whether every row is accounted for.
+    pub fn adds_up(&self) -> bool {
+        let parts = |s: &DerivedSplit| {
+            s.train + s.valid + s.test + s.dropped_valid + s.dropped_test
+                == self.shape.rows_out as u64
+        };
+        let events = self.rows_in - self.left_out.values().sum::<u64>();
+        events == self.shape.rows_in as u64
+            && self.shape.adds_up()
+            && self.split.as_ref().is_none_or(parts)
+    }
+
+    fn summary(&self) -> String {
+        let s = &self.shape;
+        let mut line = format!(
+            "{} (derived): {} rows in = {} events + {} reported; shaped to {} of {} users and {} \
+             items",
+            self.name,
+            self.rows_in,
+            s.rows_in,
+            self.left_out.values().sum::<u64>(),
+            s.rows_out,
+            s.users_out,
+            s.items_out
+        );
+        if let Some(p) = &self.split {
+            let dropped = p.dropped_valid + p.dropped_test;
+            line.push_str(&format!(
+                "; {}: train {}, validation {}, test {}, left out {dropped}",
+                p.strategy, p.train, p.valid, p.test
+            ));
+        }
+        line
+    }
+}
+
 /// The balance of one media folder: `ok + missing + error` is the number of items.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MediaReport {
@@ -266,6 +337,9 @@ pub struct IngestReport {
     pub items_with_text: usize,
     /// The balance of every table.
     pub files: Vec<FileReport>,
+    /// The balance of every table that queries made of others.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub derived: Vec<DerivedReport>,
     /// The balance of every media folder.
     pub media: Vec<MediaReport>,
     /// What cleaning did to the items' texts, where it was asked for.
@@ -307,6 +381,7 @@ impl IngestReport {
             self.name, self.users, self.items, self.items_with_text, self.events
         )];
         lines.extend(self.stats.summary());
+        lines.extend(self.derived.iter().map(DerivedReport::summary));
         for f in &self.files {
             lines.push(format!(
                 "{} ({}): {} rows in = {} kept + {} reported",

@@ -17,7 +17,8 @@ use crate::log::{Flaw, Log};
 use crate::movielens::read_movielens;
 use crate::paths::Root;
 use crate::report::FaultCode;
-use crate::table::TableSpec;
+use crate::sql;
+use crate::table::{TableSource, TableSpec};
 
 /// What every source reads from and into.
 pub(crate) struct Reading<'a, 'p> {
@@ -54,15 +55,18 @@ impl Reading<'_, '_> {
         if let Some(checkins) = &config.checkins {
             checkins::read(self, checkins)?;
         }
+        if let Some(sql) = &config.sql {
+            sql::read(self, sql)?;
+        }
         Ok(())
     }
 
     pub(crate) fn interactions(
         &mut self,
-        spec: &TableSpec,
+        source: &dyn TableSource,
         columns: &InteractionColumns,
     ) -> Result<(), IngestError> {
-        read_events(self.root, spec, columns, self.config, self.catalog, self.events, self.log)
+        read_events(self.root, source, columns, self.config, self.catalog, self.events, self.log)
     }
 
     fn tables(&mut self, tables: &TablesConfig) -> Result<(), IngestError> {

@@ -23,6 +23,8 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
+#[cfg(feature = "sql")]
+pub(crate) use batches::{Asked, BatchRows, Batches};
 pub(crate) use lines::{Line, Lines, too_long};
 pub(crate) use source::open as open_source;
 
@@ -98,6 +100,12 @@ pub(crate) struct Layout {
     pub(crate) header: bool,
     pub(crate) quote: bool,
     pub(crate) encoding: Encoding,
+}
+
+/// What can be opened as a table.
+pub(crate) trait TableSource {
+    /// Opens it and finds the columns.
+    fn open(&self, root: &Root, columns: &[&str], log: &mut Log) -> Result<Table, IngestError>;
 }
 
 /// The format of a file with what is needed to read it.
@@ -218,7 +226,32 @@ pub(crate) struct Table {
     row: Row,
 }
 
+impl TableSource for TableSpec {
+    fn open(&self, root: &Root, columns: &[&str], log: &mut Log) -> Result<Table, IngestError> {
+        let path = root.resolve(&self.file)?;
+        if !path.is_file() {
+            let found = std::io::Error::other("expected a file, found a folder or device");
+            return Err(IngestError::Io { file: self.file.clone(), source: found });
+        }
+        let id = log.open(self.role, &self.file, &path)?;
+        Ok(Table::new(id, self.role, open_reader(self, &path, columns)?, log))
+    }
+}
+
 impl Table {
+    /// A table of some role that is open in the books.
+    fn new(id: FileId, role: &str, reader: Box<dyn RowReader>, log: &Log) -> Self {
+        log.progress.start(log.name(id), "rows", None);
+        let ids = if role == "interactions" { 2 } else { 1 };
+        Self { id, ids, reader, row: Row::default() }
+    }
+
+    /// A table of batches that come from elsewhere than a file.
+    #[cfg(feature = "sql")]
+    pub(crate) fn of_batches(id: FileId, role: &str, rows: BatchRows, log: &Log) -> Self {
+        Self::new(id, role, Box::new(rows), log)
+    }
+
     /// Opens a file and finds the columns.
     pub(crate) fn open(
         root: &Root,
@@ -226,16 +259,7 @@ impl Table {
         columns: &[&str],
         log: &mut Log,
     ) -> Result<Self, IngestError> {
-        let path = root.resolve(&spec.file)?;
-        if !path.is_file() {
-            let found = std::io::Error::other("expected a file, found a folder or device");
-            return Err(IngestError::Io { file: spec.file.clone(), source: found });
-        }
-        let id = log.open(spec.role, &spec.file, &path)?;
-        let reader = open_reader(spec, &path, columns)?;
-        log.progress.start(&spec.file, "rows", None);
-        let ids = if spec.role == "interactions" { 2 } else { 1 };
-        Ok(Self { id, ids, reader, row: Row::default() })
+        spec.open(root, columns, log)
     }
 
     /// Reads up to the next good row; bad ones go into the report.

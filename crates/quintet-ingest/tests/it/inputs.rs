@@ -4,6 +4,8 @@ use quintet_data::{
     AttributeConfig, AttributeEncoder, InferredKind, SessionConfig, ShapeConfig, sessions, shape,
 };
 
+#[cfg(not(feature = "sql"))]
+use crate::support::{fail, folder};
 use crate::support::{run, shared};
 
 #[test]
@@ -49,4 +51,14 @@ fn sessions_of_the_real_latest_small() {
     println!("{:?}", shaped.report);
     assert!(shaped.report.adds_up() && shaped.report.over_max_per_user > 0);
     assert!(shaped.events.users().chunk_by(|a, b| a == b).all(|of| of.len() <= 50));
+}
+
+#[cfg(not(feature = "sql"))]
+#[test]
+fn a_build_without_the_engine_names_the_feature() {
+    let dir = folder(&[("a.csv", "user,item\na,1\n")]);
+    let text = "[sql.tables]\na = { path = 'a.csv' }\n\
+                [[sql.interactions]]\nquery = 'SELECT * FROM a'";
+    let error = fail(dir.path(), text).to_string();
+    assert!(error.contains("feature `sql`"), "{error}");
 }

@@ -23,6 +23,8 @@ mod movielens;
 mod planted;
 mod properties;
 mod report;
+#[cfg(feature = "sql")]
+mod sql;
 mod stops;
 mod support;
 mod texts;
