@@ -32,21 +32,38 @@ impl ByUser {
     pub fn of(
         events: &Events,
         n_users: usize,
-        rows: impl ExactSizeIterator<Item = u32> + Clone,
+        rows: impl ExactSizeIterator<Item = u32> + Clone + Send + Sync,
     ) -> Self {
         let users = events.users();
-        let mut next = vec![0u32; n_users + 1];
-        rows.clone().for_each(|row| next[users[row as usize].index() + 1] += 1);
+        let mut starts = vec![0u32; n_users + 1];
+        rows.clone().for_each(|row| starts[users[row as usize].index() + 1] += 1);
         for u in 0..n_users {
-            next[u + 1] += next[u];
+            starts[u + 1] += starts[u];
         }
-        let starts = next.clone();
         let mut keys = vec![0u64; rows.len()];
-        for row in rows {
-            let slot = &mut next[users[row as usize].index()];
-            keys[*slot as usize] = key(events, row);
-            *slot += 1;
+        // Every thread looks at all rows, in their order, and takes those of its own users: the
+        // places that it writes to are then fewer, and its own.
+        let mut shares = Vec::new();
+        let (mut rest, mut from) = (&mut keys[..], 0);
+        for share in 1..=threads_for(rows.len()) {
+            let end = rows.len() * share / threads_for(rows.len());
+            let to = starts.partition_point(|start| (*start as usize) < end).clamp(from, n_users);
+            let (mine, others) = rest.split_at_mut((starts[to] - starts[from]) as usize);
+            shares.push((from..to, mine));
+            (rest, from) = (others, to);
         }
+        shares.into_par_iter().for_each(|(range, keys)| {
+            let first = starts[range.start];
+            let mut next: Vec<u32> = starts[range.clone()].iter().map(|s| s - first).collect();
+            for row in rows.clone() {
+                let user = users[row as usize].index();
+                if range.contains(&user) {
+                    let slot = &mut next[user - range.start];
+                    keys[*slot as usize] = key(events, row);
+                    *slot += 1;
+                }
+            }
+        });
         let mut grouped = Self { starts, keys };
         grouped.for_each_part(&|histories, keys| {
             let first = histories[0];
@@ -94,6 +111,13 @@ impl ByUser {
     pub fn starts(&self) -> &[u32] {
         &self.starts
     }
+}
+
+/// How many threads share the grouping of so many rows. Each looks at all of them, so that more
+/// than a few do not help.
+fn threads_for(rows: usize) -> usize {
+    const WORTH_IT: usize = if cfg!(test) { 10 } else { 1 << 17 };
+    if rows < WORTH_IT { 1 } else { rayon::current_num_threads().clamp(1, 8) }
 }
 
 fn key(events: &Events, row: u32) -> u64 {

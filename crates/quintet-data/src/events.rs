@@ -169,6 +169,48 @@ impl Events {
         self.times.push(timestamp.unwrap_or(NO_TIME));
     }
 
+    /// Appends events of one kind that [`Events::kind`] gave; `times` and `parts` are as long as
+    /// the others, or empty where no event has one.
+    ///
+    /// # Panics
+    /// When `kind` is no such number, or the columns are not of one length.
+    pub fn push_rows(
+        &mut self,
+        users: &[UserIdx],
+        items: &[ItemIdx],
+        kind: u32,
+        values: &[f32],
+        times: &[i64],
+        parts: &[Part],
+    ) {
+        assert!((kind as usize) < self.kind_names.len(), "kind {kind} has no name");
+        let n = users.len();
+        let fits = |len: usize| len == n || len == 0;
+        assert!(
+            items.len() == n && values.len() == n && fits(times.len()) && fits(parts.len()),
+            "columns of {n}, {}, {}, {} and {} events",
+            items.len(),
+            values.len(),
+            times.len(),
+            parts.len()
+        );
+        let (before, after) = (self.users.len(), self.users.len() + n);
+        if kind > 0 || !self.kinds.is_empty() {
+            self.kinds.resize(before, 0);
+            self.kinds.resize(after, kind);
+        }
+        if !parts.is_empty() || !self.parts.is_empty() {
+            self.parts.resize(before, NO_PART);
+            self.parts.extend(parts.iter().map(|part| *part as u8));
+            self.parts.resize(after, NO_PART);
+        }
+        self.users.extend_from_slice(users);
+        self.items.extend_from_slice(items);
+        self.values.extend_from_slice(values);
+        self.times.extend_from_slice(times);
+        self.times.resize(after, NO_TIME);
+    }
+
     /// One event.
     ///
     /// # Panics
@@ -377,6 +419,31 @@ mod tests {
     fn event(user: u32, kind: &str, part: Option<Part>) -> Event<'_> {
         let (user, item) = (UserIdx(user), ItemIdx(0));
         Event { user, item, event: kind, value: 1.0, timestamp: None, part }
+    }
+
+    #[test]
+    fn many_rows_at_once_are_the_rows_one_by_one() {
+        let users: Vec<UserIdx> = [0, 1, 1].map(UserIdx).into();
+        let items: Vec<ItemIdx> = [4, 4, 5].map(ItemIdx).into();
+        let values = [1.0, 2.0, 3.0];
+        let cases: [(&[i64], &[Part]); 3] =
+            [(&[], &[]), (&[7, 8, 9], &[]), (&[7, 8, 9], &[Part::Test, Part::Train, Part::Valid])];
+        let (mut one_by_one, mut at_once) = (Events::new(), Events::new());
+        // The column of kinds begins with the second kind, that of parts with the third case.
+        for (name, (times, parts)) in ["view", "buy", "view"].into_iter().zip(cases) {
+            let kind = at_once.kind(name);
+            at_once.push_rows(&users, &items, kind, &values, times, parts);
+            for at in 0..3 {
+                let kind = one_by_one.kind(name);
+                let (time, part) = (times.get(at).copied(), parts.get(at).copied());
+                one_by_one.push_row(users[at], items[at], kind, values[at], time, part);
+            }
+        }
+        let timeless = one_by_one.kind("buy");
+        one_by_one.push_row(UserIdx(9), ItemIdx(9), timeless, 0.5, None, None);
+        at_once.push_rows(&[UserIdx(9)], &[ItemIdx(9)], timeless, &[0.5], &[], &[]);
+        assert_eq!(at_once, one_by_one);
+        assert_eq!(at_once.len(), 10);
     }
 
     #[test]

@@ -19,6 +19,10 @@ use quintet_core::SeedStream;
 use quintet_data::{ShapeConfig, SplitConfig, shape, split};
 use quintet_ingest::{IngestConfig, InteractionColumns, TableFile, TablesConfig, ingest};
 
+/// As in the program.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 type Failure = Box<dyn std::error::Error>;
 
 fn main() -> Result<(), Failure> {

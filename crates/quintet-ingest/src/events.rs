@@ -37,31 +37,41 @@ pub(crate) fn read_events(
     // Blocks are read ahead, so that all threads have work, and put together in their order.
     let most = 4 * rayon::current_num_threads();
     // The first block alone makes most ids known, which is cheaper for all the others.
-    let mut ahead = 1;
-    let mut raws: Vec<RawBlock> = Vec::with_capacity(most);
-    let mut damage = None;
+    let mut ahead = table.read_ahead(1);
+    let mut n = 1;
+    let mut blocks = Vec::new();
     loop {
-        let layout = table.block_layout();
-        while raws.len() < ahead && damage.is_none() {
-            match table.next_block() {
-                Ok(Some(raw)) => raws.push(raw),
-                Ok(None) => break,
-                Err(error) => damage = Some(error),
+        if let Some(layout) = ahead.layout.filter(|_| !ahead.raws.is_empty()) {
+            n = (2 * n).min(most);
+            let read = || if ahead.damage.is_none() { Some(table.read_ahead(n)) } else { None };
+            let old = std::mem::take(&mut blocks);
+            let next;
+            (next, blocks) = rayon::join(read, || sink.parse(&layout, &ahead.raws, old));
+            if n == 2 {
+                let rows = table.expected_rows(&ahead.raws[0], blocks[0].lines.len());
+                sink.into.events.reserve(rows as usize);
             }
-        }
-        match layout.filter(|_| !raws.is_empty()) {
-            Some(layout) => {
-                sink.blocks(&mut table, &layout, std::mem::take(&mut raws))?;
-                ahead = (2 * ahead).min(most);
+            // The rows before the damage come first: what ends a strict run does not depend on
+            // how many blocks are read ahead.
+            for (raw, block) in ahead.raws.iter().zip(&blocks) {
+                sink.block(&mut table, &layout, raw, block)?;
             }
-            None => match damage.take() {
-                // The rows before it came first: what ends a strict run does not depend on how
-                // many blocks are read ahead.
-                Some(error) => return Err(error),
-                None if table.next(sink.log)? => sink.row(table.row(), table.origin())?,
-                None => return Ok(()),
-            },
+            table.recycle(ahead.raws);
+            match (next, ahead.damage) {
+                (Some(next), _) => ahead = next,
+                (None, Some(damage)) => return Err(damage),
+                (None, None) => return Ok(()),
+            }
+            continue;
         }
+        if let Some(damage) = ahead.damage {
+            return Err(damage);
+        }
+        if !table.next(sink.log)? {
+            return Ok(());
+        }
+        sink.row(table.row(), table.origin())?;
+        ahead = table.read_ahead(n);
     }
 }
 
@@ -118,26 +128,19 @@ impl Sink<'_, '_> {
         Ok(())
     }
 
-    /// Parses blocks in parallel and puts them together.
-    fn blocks(
-        &mut self,
-        table: &mut Table,
-        layout: &BlockLayout,
-        raws: Vec<RawBlock>,
-    ) -> Result<(), IngestError> {
+    /// Parses blocks in parallel.
+    fn parse(&self, layout: &BlockLayout, raws: &[RawBlock], mut old: Vec<Block>) -> Vec<Block> {
         let parser = BlockParser {
             layout,
             meaning: self.meaning,
             users: self.catalog.user_ids(),
             items: self.catalog.item_ids(),
         };
-        let blocks: Vec<Block> = raws.par_iter().map(|raw| parser.parse(raw)).collect();
-        for (raw, block) in raws.iter().zip(&blocks) {
-            self.block(table, layout, raw, block)?;
-        }
-        Ok(())
+        old.resize_with(raws.len(), Block::default);
+        raws.par_iter().zip(old).map(|(raw, block)| parser.parse(raw, block)).collect()
     }
 
+    /// Takes the rows of a block.
     fn block(
         &mut self,
         table: &mut Table,
@@ -150,6 +153,9 @@ impl Sink<'_, '_> {
         self.log.file(file).blank_lines += block.blank;
         self.log.progress.advance(block.lines.len() as u64);
         let mut resolved = Resolved::new(block, self);
+        if resolved.push_all(self, block, file) {
+            return Ok(());
+        }
         for at in 0..block.lines.len() {
             if resolved.push(self, block, at, file) {
                 continue;
@@ -184,6 +190,44 @@ impl Resolved {
             items: vec![None; block.new_items.len()],
             kinds: weights.iter().map(|weight| weight.map(|w| (u32::MAX, w))).collect(),
         }
+    }
+
+    /// Takes all rows at once, if all are plain and of one kind.
+    fn push_all(&mut self, sink: &mut Sink, block: &Block, file: FileId) -> bool {
+        let catalog = &*sink.catalog;
+        let n = block.lines.len();
+        if block.has_odd || catalog.knows_items || catalog.knows_users || !block.kinds.is_empty() {
+            return false;
+        }
+        let Some((_, weight)) = self.kinds[0] else { return false };
+        let mut values = block.values.clone();
+        values.resize(n, 1.0);
+        if weight != 1.0 {
+            values.iter_mut().for_each(|value| *value *= weight);
+            if !values.iter().all(|value| value.is_finite()) {
+                return false;
+            }
+        }
+        // Blocks before this one may have added what was new when it was parsed.
+        for slot in 0..block.new_items.len() as u32 {
+            self.find_item(sink, block, NEW | slot);
+        }
+        for slot in 0..block.new_users.len() as u32 {
+            self.find_user(sink, block, NEW | slot);
+        }
+        let items: Vec<ItemIdx> = block.items.iter().map(|i| self.item(sink, block, *i)).collect();
+        let users: Vec<UserIdx> = block.users.iter().map(|u| self.user(sink, block, *u)).collect();
+        let events = &mut sink.into.events;
+        let kind = events.kind(&sink.meaning.columns.event_name);
+        let parts = match sink.meaning.columns.part_name {
+            Some(part) if block.parts.is_empty() => &vec![part; n],
+            _ => &block.parts,
+        };
+        events.push_rows(&users, &items, kind, &values, &block.times, parts);
+        for at in 0..n {
+            sink.into.places.push(Origin { file, line: block.lines[at] });
+        }
+        true
     }
 
     /// Takes a row, if it is plain.

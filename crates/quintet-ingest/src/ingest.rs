@@ -89,6 +89,7 @@ pub fn ingest_with(
     let duplicates = find_duplicates(&catalog.items, &media, &looks);
     catalog.count_kept(&mut log);
     log.balance()?;
+    log.finish_hashes()?;
     let source = source(config, &log)?;
     let dataset = Dataset {
         name: config.name.clone(),

@@ -2,10 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::thread::JoinHandle;
 
 use crate::IngestError;
 use crate::progress::IngestProgress;
 use crate::report::{DerivedReport, Fault, FaultCode, FileReport, LISTED_PER_CODE, Severity};
+
+/// Files up to so many bytes are hashed before they are read.
+const HASHED_AT_ONCE: u64 = 1 << 20;
 
 /// Position of a table in the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -39,6 +43,7 @@ impl Flaw {
 /// Collects faults and balances.
 pub(crate) struct Log<'a> {
     strict: bool,
+    hashing: Vec<(FileId, JoinHandle<Result<blake3::Hash, IngestError>>)>,
     pub(crate) progress: &'a dyn IngestProgress,
     pub(crate) files: Vec<FileReport>,
     pub(crate) derived: Vec<DerivedReport>,
@@ -53,6 +58,7 @@ impl<'a> Log<'a> {
         Self {
             strict,
             progress,
+            hashing: Vec::new(),
             files: Vec::new(),
             derived: Vec::new(),
             read: Vec::new(),
@@ -61,15 +67,36 @@ impl<'a> Log<'a> {
         }
     }
 
-    /// Opens the books of a table; hashes its content.
+    /// Opens the books of a table. Its content is hashed, beside the reading where it is long:
+    /// [`Log::finish_hashes`] waits for that.
     pub(crate) fn open(
         &mut self,
         role: &str,
         file: &str,
         path: &Path,
     ) -> Result<FileId, IngestError> {
-        let hash = file_hash(file, path)?;
-        Ok(self.open_hashed(role, file, hash.to_hex().to_string()))
+        let length = std::fs::metadata(path).map_err(IngestError::io(file))?.len();
+        if length <= HASHED_AT_ONCE {
+            let hash = file_hash(file, path)?;
+            return Ok(self.open_hashed(role, file, hash.to_hex().to_string()));
+        }
+        let id = self.open_hashed(role, file, String::new());
+        let (file, path) = (file.to_owned(), path.to_owned());
+        self.hashing.push((id, std::thread::spawn(move || file_hash(&file, &path))));
+        Ok(id)
+    }
+
+    /// Waits for the hashes of all tables.
+    pub(crate) fn finish_hashes(&mut self) -> Result<(), IngestError> {
+        for (id, hash) in std::mem::take(&mut self.hashing) {
+            let stopped = || std::io::Error::other("the thread that hashes the file stopped");
+            let hash = match hash.join() {
+                Ok(hash) => hash?,
+                Err(_) => return Err(IngestError::io(self.name(id))(stopped())),
+            };
+            self.file(id).blake3 = hash.to_hex().to_string();
+        }
+        Ok(())
     }
 
     /// Opens the books of a table whose hash is known.

@@ -23,7 +23,7 @@ use crate::config::TimeUnit;
 pub(crate) const GAVE_UP: &str = "data on which the decoder gave up";
 
 /// Batches from a decoder.
-pub(crate) type Batches = Box<dyn Iterator<Item = Result<RecordBatch, ArrowError>>>;
+pub(crate) type Batches = Box<dyn Iterator<Item = Result<RecordBatch, ArrowError>> + Send>;
 
 /// How an error of a decoder becomes one of the file, after so many rows.
 pub(crate) type Failed = fn(file: String, row: u64, source: ArrowError) -> IngestError;
@@ -75,6 +75,7 @@ pub(crate) struct BatchRows {
     batch: Option<RecordBatch>,
     next_in_batch: usize,
     number: u64,
+    promised: Option<u64>,
 }
 
 impl BatchRows {
@@ -94,7 +95,13 @@ impl BatchRows {
             batch: None,
             next_in_batch: 0,
             number: 0,
+            promised: None,
         }
+    }
+
+    /// With the number of rows that the file promises.
+    pub(crate) fn promising(self, rows: u64) -> Self {
+        Self { promised: Some(rows), ..self }
     }
 
     fn next_batch(&mut self) -> Result<Option<RecordBatch>, IngestError> {
@@ -124,6 +131,10 @@ impl RowReader for BatchRows {
 
     fn blank_lines(&self) -> u64 {
         0
+    }
+
+    fn promised_rows(&self) -> Option<u64> {
+        self.promised
     }
 
     fn block_layout(&self) -> Option<BlockLayout> {

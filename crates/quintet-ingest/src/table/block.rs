@@ -81,29 +81,38 @@ pub(crate) struct Block {
     pub(crate) new_users: Vec<String>,
     pub(crate) new_items: Vec<String>,
     pub(crate) kind_names: Vec<String>,
+    /// Whether any row is [`ODD`].
+    pub(crate) has_odd: bool,
     /// Lines without anything on them.
     pub(crate) blank: u64,
     /// Where each row starts in the bytes.
     starts: Vec<u32>,
+    /// Memory of ids that wait to be looked up, of users and of items.
+    waiting: [Vec<u64>; 2],
 }
 
 impl Block {
-    fn with_capacity(rows: usize, asked: &Asked) -> Self {
+    /// Empties a block whose memory is used again, and makes room.
+    fn start(&mut self, rows: usize, asked: &Asked) {
         let room = |asked: Option<usize>| if asked.is_some() { rows } else { 0 };
-        Self {
-            lines: Vec::with_capacity(rows),
-            users: Vec::with_capacity(rows),
-            items: Vec::with_capacity(rows),
-            values: Vec::with_capacity(room(asked.value)),
-            times: Vec::with_capacity(room(asked.timestamp)),
-            kinds: Vec::with_capacity(room(asked.event)),
-            parts: Vec::with_capacity(room(asked.part)),
-            ..Self::default()
+        fn clear<T>(column: &mut Vec<T>, rows: usize) {
+            column.clear();
+            column.reserve(rows);
         }
+        clear(&mut self.lines, rows);
+        clear(&mut self.starts, rows);
+        clear(&mut self.users, rows);
+        clear(&mut self.items, rows);
+        clear(&mut self.values, room(asked.value));
+        clear(&mut self.times, room(asked.timestamp));
+        clear(&mut self.kinds, room(asked.event));
+        clear(&mut self.parts, room(asked.part));
+        (self.has_odd, self.blank) = (false, 0);
     }
 
     /// Marks a row that has to be read as text; the columns keep their length.
     fn push_odd(&mut self, asked: &Asked) {
+        self.has_odd = true;
         self.users.push(ODD);
         self.items.push(ODD);
         self.push_rest(asked, Rest::default(), 0);
@@ -147,15 +156,15 @@ pub(crate) struct BlockParser<'a> {
 }
 
 impl BlockParser<'_> {
-    /// Parses one block.
-    pub(crate) fn parse(&self, raw: &RawBlock) -> Block {
+    /// Parses one block into the memory of another.
+    pub(crate) fn parse(&self, raw: &RawBlock, block: Block) -> Block {
         match (raw, self.layout) {
             (
                 RawBlock::Text { first_line, bytes },
                 BlockLayout::Text { delimiter, width, columns, .. },
-            ) => self.text(*first_line, bytes, (*delimiter, *width), columns),
+            ) => self.text(*first_line, bytes, (*delimiter, *width), columns, block),
             (RawBlock::Batch { first_row, rows }, BlockLayout::Batch { columns, unit }) => {
-                self.batch(*first_row, rows, columns, *unit)
+                self.batch(*first_row, rows, columns, *unit, block)
             }
             // A table hands out blocks of its own layout only.
             _ => Block::default(),
@@ -168,10 +177,11 @@ impl BlockParser<'_> {
         bytes: &[u8],
         (delimiter, width): (u8, usize),
         columns: &[usize],
+        mut block: Block,
     ) -> Block {
-        let mut block = Block::with_capacity(bytes.len() / 24, &self.meaning.asked);
+        block.start(bytes.len() / 24, &self.meaning.asked);
         let valid = std::str::from_utf8(bytes).ok();
-        let mut new = NewIds::default();
+        let mut new = NewIds::with_memory(&mut block);
         let mut cells = vec![""; columns.len()];
         let mut ends: Vec<usize> = Vec::with_capacity(width);
         let (mut start, mut line) = (0, first_line);
@@ -257,9 +267,10 @@ impl BlockParser<'_> {
         rows: &RecordBatch,
         columns: &[usize],
         unit: TimeUnit,
+        mut block: Block,
     ) -> Block {
         let n = rows.num_rows();
-        let mut block = Block::with_capacity(n, &self.meaning.asked);
+        block.start(n, &self.meaning.asked);
         block.lines.extend((0..n as u64).map(|row| first_row + row));
         if let Some(numbers) = self.typed(rows, columns) {
             numbers.fill(self, n, &mut block);
@@ -387,6 +398,13 @@ struct NewIds<'t> {
 }
 
 impl NewIds<'_> {
+    /// With the memory that a block kept of its last use.
+    fn with_memory(block: &mut Block) -> Self {
+        let mut new = Self::default();
+        [new.users.waiting, new.items.waiting] = std::mem::take(&mut block.waiting);
+        new
+    }
+
     fn skip(&mut self) {
         self.users.skip();
         self.items.skip();
@@ -395,6 +413,8 @@ impl NewIds<'_> {
     fn resolve(&mut self, parser: &BlockParser, block: &mut Block) {
         self.users.resolve(parser.users, &mut block.users);
         self.items.resolve(parser.items, &mut block.items);
+        let waiting = [&mut self.users.waiting, &mut self.items.waiting];
+        block.waiting = waiting.map(std::mem::take);
     }
 
     fn give_back(self, block: &mut Block) {
@@ -450,11 +470,13 @@ impl<'t> Names<'t> {
     /// Looks up the numbers of all rows: one after the other without anything between, so that
     /// the processor waits for many of them at once.
     fn resolve(&mut self, known: &IdMap, column: &mut [u32]) {
-        for (slot, number) in column.iter_mut().zip(std::mem::take(&mut self.waiting)) {
+        let mut waiting = std::mem::take(&mut self.waiting);
+        for (slot, number) in column.iter_mut().zip(waiting.drain(..)) {
             if number != NOTHING {
                 *slot = self.find_number(known, number);
             }
         }
+        self.waiting = waiting;
     }
 
     fn find_number(&mut self, known: &IdMap, number: u64) -> u32 {

@@ -183,7 +183,7 @@ impl<R: BufRead> Delimited<R> {
     }
 }
 
-impl<R: BufRead> RowReader for Delimited<R> {
+impl<R: BufRead + Send> RowReader for Delimited<R> {
     fn next(&mut self, row: &mut Row) -> Result<Step, IngestError> {
         let record = match self.bad.pop_front() {
             Some((line, flaw)) => Record::Bad(line, flaw),
@@ -214,6 +214,12 @@ impl<R: BufRead> RowReader for Delimited<R> {
 
     fn block_layout(&self) -> Option<BlockLayout> {
         self.blocks.clone()
+    }
+
+    fn recycle(&mut self, raw: RawBlock) {
+        if let RawBlock::Text { bytes, .. } = raw {
+            self.lines.recycle(bytes);
+        }
     }
 
     fn next_block(&mut self) -> Result<Option<RawBlock>, IngestError> {

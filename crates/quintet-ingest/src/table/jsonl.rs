@@ -50,7 +50,7 @@ impl<R: BufRead> Jsonl<R> {
     }
 }
 
-impl<R: BufRead> RowReader for Jsonl<R> {
+impl<R: BufRead + Send> RowReader for Jsonl<R> {
     fn next(&mut self, row: &mut Row) -> Result<Step, IngestError> {
         loop {
             let (line, kind) = self.lines.next(&mut self.buffer)?;

@@ -44,6 +44,8 @@ pub(crate) enum Line {
 
 /// Reads line by line.
 pub(crate) struct Lines<R> {
+    /// Memory of blocks that are done with.
+    spare: Vec<Vec<u8>>,
     file: String,
     input: R,
     number: u64,
@@ -55,7 +57,8 @@ pub(crate) struct Lines<R> {
 
 impl<R: BufRead> Lines<R> {
     pub(crate) fn new(file: &str, input: R) -> Self {
-        Self { file: file.to_owned(), input, number: 0, pending: VecDeque::new(), end: None }
+        let (spare, pending) = (Vec::new(), VecDeque::new());
+        Self { spare, file: file.to_owned(), input, number: 0, pending, end: None }
     }
 
     /// Reads the next line into `buffer` and gives its number, counted from 1.
@@ -109,7 +112,8 @@ impl<R: BufRead> Lines<R> {
         }
         let number = self.number;
         let io = |error| read_error(&self.file, number, error);
-        let mut bytes = Vec::with_capacity(size + (size >> 4));
+        let mut bytes = self.spare.pop().unwrap_or_default();
+        bytes.reserve_exact(size + (size >> 4));
         (&mut self.input).take(size as u64).read_to_end(&mut bytes).map_err(io)?;
         if bytes.is_empty() {
             return Ok(None);
@@ -135,6 +139,12 @@ impl<R: BufRead> Lines<R> {
             self.pending.push_back((self.number, None));
         }
         Ok(Some((first, bytes)))
+    }
+
+    /// Takes back the memory of a block that is done with: fresh memory costs as much as parsing.
+    pub(crate) fn recycle(&mut self, mut bytes: Vec<u8>) {
+        bytes.clear();
+        self.spare.push(bytes);
     }
 
     /// Puts the lines of a block back.

@@ -74,12 +74,20 @@ enum Step {
     End,
 }
 
-trait RowReader {
+trait RowReader: Send {
     /// Reads the next row; sets the row's line in the case of [`Step::Bad`] too.
     fn next(&mut self, row: &mut Row) -> Result<Step, IngestError>;
 
     /// How many lines so far had nothing on them, those of blocks apart.
     fn blank_lines(&self) -> u64;
+
+    /// Takes back a block that is done with.
+    fn recycle(&mut self, _: RawBlock) {}
+
+    /// How many rows there are, where the file says so.
+    fn promised_rows(&self) -> Option<u64> {
+        None
+    }
 
     /// How blocks are laid out, if the reader hands out any.
     fn block_layout(&self) -> Option<BlockLayout> {
@@ -214,6 +222,15 @@ fn table_format(path: &str, named: Option<TableFormat>) -> Result<TableFormat, I
     }
 }
 
+/// Blocks of rows that are read and not yet parsed.
+pub(crate) struct Ahead {
+    /// How they are laid out; none where rows have to be read on their own.
+    pub(crate) layout: Option<BlockLayout>,
+    pub(crate) raws: Vec<RawBlock>,
+    /// Why there are no more rows, where that is an error.
+    pub(crate) damage: Option<IngestError>,
+}
+
 /// After so many single rows the caller hears of them.
 const SAID: u64 = 4_096;
 
@@ -222,6 +239,8 @@ pub(crate) struct Table {
     id: FileId,
     /// So many of the first columns that are asked for are ids.
     ids: usize,
+    /// Bytes of the file; 0 where there is none.
+    length: u64,
     reader: Box<dyn RowReader>,
     row: Row,
 }
@@ -233,8 +252,10 @@ impl TableSource for TableSpec {
             let found = std::io::Error::other("expected a file, found a folder or device");
             return Err(IngestError::Io { file: self.file.clone(), source: found });
         }
+        let length = std::fs::metadata(&path).map_err(IngestError::io(&self.file))?.len();
         let id = log.open(self.role, &self.file, &path)?;
-        Ok(Table::new(id, self.role, open_reader(self, &path, columns)?, log))
+        let reader = open_reader(self, &path, columns)?;
+        Ok(Table { length, ..Table::new(id, self.role, reader, log) })
     }
 }
 
@@ -243,7 +264,21 @@ impl Table {
     fn new(id: FileId, role: &str, reader: Box<dyn RowReader>, log: &Log) -> Self {
         log.progress.start(log.name(id), "rows", None);
         let ids = if role == "interactions" { 2 } else { 1 };
-        Self { id, ids, reader, row: Row::default() }
+        Self { id, ids, length: 0, reader, row: Row::default() }
+    }
+
+    /// About how many rows there will be, from one block of them: never more than the file has
+    /// bytes, whatever it promises.
+    pub(crate) fn expected_rows(&self, raw: &RawBlock, rows: usize) -> u64 {
+        let rows = match raw {
+            RawBlock::Batch { .. } => self.reader.promised_rows().unwrap_or(0),
+            RawBlock::Text { bytes, .. } if bytes.is_empty() => 0,
+            RawBlock::Text { bytes, .. } => {
+                // A little more, because later ids tend to be longer and may well be shorter.
+                (1.02 * self.length as f64 * rows as f64 / bytes.len() as f64) as u64
+            }
+        };
+        rows.min(self.length).min(u64::from(u32::MAX))
     }
 
     /// A table of batches that come from elsewhere than a file.
@@ -299,14 +334,18 @@ impl Table {
         }
     }
 
-    /// Reads many rows at a time, where the format allows it.
-    pub(crate) fn next_block(&mut self) -> Result<Option<RawBlock>, IngestError> {
-        self.reader.next_block()
-    }
-
-    /// How the blocks of [`Table::next_block`] are laid out, if there are any.
-    pub(crate) fn block_layout(&self) -> Option<BlockLayout> {
-        self.reader.block_layout()
+    /// Reads up to so many blocks of rows, where the format allows it.
+    pub(crate) fn read_ahead(&mut self, most: usize) -> Ahead {
+        let layout = self.reader.block_layout();
+        let mut ahead = Ahead { layout, raws: Vec::with_capacity(most), damage: None };
+        while ahead.raws.len() < most && ahead.damage.is_none() {
+            match self.reader.next_block() {
+                Ok(Some(raw)) => ahead.raws.push(raw),
+                Ok(None) => break,
+                Err(error) => ahead.damage = Some(error),
+            }
+        }
+        ahead
     }
 
     /// Puts a row of a block into [`Table::row`], as [`Table::next`] would have.
@@ -319,6 +358,11 @@ impl Table {
     ) -> Result<(), Flaw> {
         let flaw = block::read_row(raw, layout, block, at, &mut self.row);
         flaw.or_else(|| nul_in_id(&self.row, self.ids)).map_or(Ok(()), Err)
+    }
+
+    /// Takes back blocks that are done with.
+    pub(crate) fn recycle(&mut self, raws: Vec<RawBlock>) {
+        raws.into_iter().for_each(|raw| self.reader.recycle(raw));
     }
 
     /// Where this table is in the books.
@@ -399,7 +443,7 @@ fn open_text(
 
 /// Reads a text table that is held in memory; gives how many rows it has and how many of them
 /// are faults.
-pub(crate) fn read_bytes<R: Read + 'static>(
+pub(crate) fn read_bytes<R: Read + Send + 'static>(
     format: &Format,
     bytes: &dyn Fn() -> R,
     columns: &[&str],

@@ -30,9 +30,10 @@ pub(crate) fn open(
     let builder = guarded(|| ParquetRecordBatchReaderBuilder::try_new(input));
     let builder = builder.ok_or_else(gave_up)?.map_err(parquet)?;
     let asked = Asked::find(file, builder.schema(), columns)?;
+    let promised = u64::try_from(builder.metadata().file_metadata().num_rows()).unwrap_or(0);
     let mask = ProjectionMask::roots(builder.parquet_schema(), asked.read.iter().copied());
     let reader = guarded(|| builder.with_projection(mask).with_batch_size(BATCH).build());
     let reader = reader.ok_or_else(gave_up)?.map_err(parquet)?;
     let failed = |file, row, source| IngestError::ParquetRows { file, row, source };
-    Ok(BatchRows::new(file, Box::new(reader), asked, unit, failed))
+    Ok(BatchRows::new(file, Box::new(reader), asked, unit, failed).promising(promised))
 }

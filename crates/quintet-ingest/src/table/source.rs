@@ -17,7 +17,7 @@ use flate2::bufread::MultiGzDecoder;
 use crate::IngestError;
 
 /// Bytes of a text table, unpacked where need be.
-pub(crate) type Source = Box<dyn BufRead>;
+pub(crate) type Source = Box<dyn BufRead + Send>;
 
 /// The most bytes that come out of one packed file.
 const MOST_UNPACKED: u64 = 256 << 30;
@@ -63,7 +63,7 @@ pub(crate) fn open(file: &str, path: &Path) -> Result<Source, IngestError> {
 }
 
 /// Unpacks bytes where they are packed.
-pub(crate) fn unpack<R: Read + 'static>(raw: R) -> io::Result<Source> {
+pub(crate) fn unpack<R: Read + Send + 'static>(raw: R) -> io::Result<Source> {
     let mut input = BufReader::with_capacity(BLOCK, Counted { inner: raw, bytes: 0 });
     let Some(packing) = Packing::of(input.fill_buf()?) else {
         return Ok(Box::new(input));
@@ -94,17 +94,17 @@ impl<R: Read> Read for Counted<R> {
 }
 
 /// A decoder that knows how many packed bytes it has read.
-trait Decoder: Read {
+trait Decoder: Read + Send {
     fn packed(&self) -> u64;
 }
 
-impl<R: Read> Decoder for MultiGzDecoder<BufReader<Counted<R>>> {
+impl<R: Read + Send> Decoder for MultiGzDecoder<BufReader<Counted<R>>> {
     fn packed(&self) -> u64 {
         self.get_ref().get_ref().bytes
     }
 }
 
-impl<R: Read> Decoder for zstd::stream::read::Decoder<'_, BufReader<Counted<R>>> {
+impl<R: Read + Send> Decoder for zstd::stream::read::Decoder<'_, BufReader<Counted<R>>> {
     fn packed(&self) -> u64 {
         self.get_ref().get_ref().bytes
     }
