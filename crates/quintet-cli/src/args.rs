@@ -3,6 +3,9 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use quintet::core::Modality;
+use quintet::data::ImportIds;
+use quintet::ingest::ExportFormat;
 use quintet::tensor::DeviceChoice;
 
 use crate::world::WorldConfig;
@@ -30,6 +33,10 @@ pub(crate) enum Command {
     Run(RunArgs),
     /// Reads the sources of a run file into a dataset, with a validation report.
     Ingest(IngestArgs),
+    /// Writes a dataset in the forms that other tools read.
+    Export(ExportArgs),
+    /// Takes a feature matrix of somebody else (`.npy`) into the feature store of a run.
+    Import(ImportArgs),
     /// Turns the dataset's media into features.
     Encode(RunArgs),
     /// Fits the models of a run file.
@@ -74,6 +81,53 @@ pub(crate) struct IngestArgs {
     /// Reads a table or a folder instead of a run file, and proposes an `[ingest]` for it.
     #[arg(long)]
     pub(crate) guess: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExportArgs {
+    /// The folder of a run, or the `dataset` folder in it.
+    #[arg(value_name = "DIR")]
+    pub(crate) dataset: PathBuf,
+    /// csv, tsv, jsonl, json, parquet, arrow, recbole, lightgcn or mmrec.
+    #[arg(long, value_name = "FORMAT", value_parser = crate::commands::export::format)]
+    pub(crate) format: ExportFormat,
+    /// Where the files go; replaced where it is an earlier export.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) to: PathBuf,
+    /// Prints one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Models use the matrix when the run file names it too, as `[[features]]` of the same modality;
+/// `quintet encode` then imports it as well, so that this verb is for a look at it beforehand.
+#[derive(Debug, Args)]
+pub(crate) struct ImportArgs {
+    /// The folder of a run whose dataset is ingested.
+    #[arg(value_name = "DIR")]
+    pub(crate) run: PathBuf,
+    /// The matrix, one row a vector.
+    #[arg(long, value_name = "FILE.npy")]
+    pub(crate) npy: PathBuf,
+    /// What the vectors show the items as: text, image, audio, video or place.
+    #[arg(long, value_name = "MODALITY", value_parser = crate::commands::import::modality)]
+    pub(crate) modality: Modality,
+    /// Which row is which item: dataset-order, item-is-row, list=FILE (an id a line) or map=FILE
+    /// (a table of ids and row numbers).
+    #[arg(long, value_name = "IDS", value_parser = crate::commands::import::ids)]
+    pub(crate) ids: ImportIds,
+    /// What made the vectors, as a name for the store.
+    #[arg(long, value_name = "NAME", default_value = "foreign")]
+    pub(crate) name: String,
+    /// Stores 16-bit numbers.
+    #[arg(long)]
+    pub(crate) f16: bool,
+    /// A row of zeros means that there is no vector.
+    #[arg(long)]
+    pub(crate) zero_is_missing: bool,
+    /// Prints one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

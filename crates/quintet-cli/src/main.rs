@@ -25,6 +25,8 @@ fn main() -> ExitCode {
         Command::Demo(args) => commands::demo::run(&args),
         Command::Run(args) => commands::stages::run(&args),
         Command::Ingest(args) => commands::stages::ingest(&args),
+        Command::Export(args) => commands::export::run(&args),
+        Command::Import(args) => commands::import::run(&args),
         Command::Encode(args) => commands::stages::encode(&args),
         Command::Train(args) => commands::stages::train(&args),
         Command::Evaluate(args) => commands::stages::evaluate(&args),

@@ -2,7 +2,9 @@
 
 pub(crate) mod demo;
 pub(crate) mod doctor;
+pub(crate) mod export;
 pub(crate) mod guess;
+pub(crate) mod import;
 pub(crate) mod list;
 pub(crate) mod recommend;
 pub(crate) mod stages;

@@ -88,3 +88,20 @@ fn what_does_not_fit_is_one_line() {
     unmade.verb("ingest", &[]).ok();
     names(&unmade.verb("train", &[]).error(), &["quintet encode"]);
 }
+
+#[test]
+fn a_matrix_is_taken_in_by_one_verb() {
+    let tiny = tiny(TABLES);
+    tiny.verb("ingest", &[]).ok();
+    let import = |ids: &str| {
+        let npy = ["--npy", "data/vectors.npy", "--zero-is-missing", "--modality", "image"];
+        tiny.call(&[&["import", "out", "--ids", ids][..], &npy[..]].concat())
+    };
+    let done = import("list=data/ids.txt").ok();
+    names(&done.stdout, &["8 rows of 2 numbers", "7 have a vector", "1 have a blank row"]);
+    names(&import("dataset-order").error(), &["vectors.npy", "8", "10"]);
+    names(&import("list=data/none.txt").error(), &["none.txt"]);
+    let unknown = import("by-magic");
+    assert!(unknown.code != Some(0));
+    names(&unknown.stderr, &["by-magic", "item-is-row", "map=FILE"]);
+}

@@ -32,6 +32,8 @@ fn the_help_of_every_verb_names_its_arguments() {
         ("demo", &demo[..]),
         ("run", &run),
         ("ingest", &run),
+        ("export", &["--format", "--to", "--json"]),
+        ("import", &["--npy", "--modality", "--ids", "--name", "--f16", "--zero-is-missing"]),
         ("encode", &run),
         ("train", &run),
         ("evaluate", &run),
