@@ -194,23 +194,38 @@ type Found<T> = Result<T, (&'static str, String)>;
 fn parse_dict(text: &[u8]) -> Found<Vec<(Value, Value)>> {
     let no_header = |found: &str| ("an .npy header", found.to_owned());
     let text = std::str::from_utf8(text).map_err(|_| no_header("bytes that are not UTF-8"))?;
-    let mut depth = 0usize;
-    for c in text.chars() {
-        match c {
-            '(' | '[' | '{' => depth += 1,
-            ')' | ']' | '}' => depth = depth.saturating_sub(1),
-            // Escapes have no place in what is read here, and are where parsers differ.
-            '\\' => return Err(no_header("a backslash in it")),
-            _ => {}
-        }
-        if depth > DEPTH_LIMIT {
-            return Err(no_header("brackets nested too deep"));
-        }
-    }
+    check_depth(text).map_err(no_header)?;
     match text.trim_end_matches(['\n', ' ', '\0']).parse() {
         Ok(Value::Dict(pairs)) => Ok(pairs),
         Ok(_) => Err(no_header("a Python value that is no dictionary")),
         Err(_) => Err(no_header("something that is no Python literal")),
+    }
+}
+
+/// Whether a header can be parsed in reasonable time.
+fn check_depth(text: &str) -> Result<(), &'static str> {
+    if text.contains("\'\'\'") || text.contains("\"\"\"") {
+        return Err("a text in three quotes");
+    }
+    let (mut depth, mut quote) = (0usize, None);
+    for c in text.chars() {
+        match c {
+            // Escapes have no place in what is read here, and are where parsers differ.
+            '\\' => return Err("a backslash in it"),
+            // Brackets inside of a text are no brackets.
+            _ if quote.is_some() => quote = quote.filter(|q| *q != c),
+            '\'' | '"' => quote = Some(c),
+            '(' | '[' | '{' => depth += 1,
+            ')' | ']' | '}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > DEPTH_LIMIT {
+            return Err("brackets nested too deep");
+        }
+    }
+    match quote {
+        None => Ok(()),
+        Some(_) => Err("a text that does not end"),
     }
 }
 

@@ -311,6 +311,11 @@ pub(crate) mod tests {
         says(&npy("{'descr'", &[]), "no Python literal");
         says(&npy("{'a\\x41': 1}", &[]), "a backslash");
         says(&npy(&"[".repeat(9000), &[]), "nested too deep");
+        // Closing brackets in a text close nothing; found by fuzzing, it parsed for seconds.
+        let hidden = "{ {'descr': { {'))))))': { {{ {'))))))': { {')scr': { {46333')scr': { {46";
+        says(&npy(hidden, &[]), "nested too deep");
+        says(&npy("{'descr': '\'\'{'}", &[]), "three quotes");
+        says(&npy("{'descr': '<f4}", &[]), "does not end");
         says(&npy(&" ".repeat(20_000), &[]), "a header of at most 10000 bytes");
         says(&f4("(1, 1)", &[])[..40], "30 of its");
         says(b"", "an .npy file");
