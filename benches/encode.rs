@@ -29,7 +29,7 @@ fn main() -> anyhow::Result<()> {
     let mut group = criterion.benchmark_group("encode");
 
     let spec = (known.encoders.get("colour-gradient")?.build)(&Value::Null)?;
-    let encoder = spec.fit(&[], SeedStream::new(1))?;
+    let encoder = spec.fit(&[], SeedStream::new(1), &Device::flex())?;
     all_encoded(&*encoder, &images, &device)?;
     let id = format!("{N_IMAGES}_jpegs_{}x{}", SIZE.0, SIZE.1);
     group.throughput(Throughput::Elements(N_IMAGES as u64));
@@ -40,12 +40,14 @@ fn main() -> anyhow::Result<()> {
 
     let spec = (known.encoders.get("tfidf-svd")?.build)(&Value::Null)?;
     let corpus: Vec<&RawMedia> = texts.iter().collect();
-    let encoder = spec.fit(&corpus, SeedStream::new(1))?;
+    let encoder = spec.fit(&corpus, SeedStream::new(1), &Device::flex())?;
     all_encoded(&*encoder, &texts, &device)?;
     let id = format!("{N_TEXTS}_texts_{WORDS}_words");
     group.throughput(Throughput::Elements(N_TEXTS as u64));
     group.bench_function(BenchmarkId::new("tfidf-svd_fit", &id), |b| {
-        b.iter(|| spec.fit(&corpus, SeedStream::new(1)).map(|encoder| encoder.info().dim));
+        b.iter(|| {
+            spec.fit(&corpus, SeedStream::new(1), &Device::flex()).map(|encoder| encoder.info().dim)
+        });
     });
     group.bench_function(BenchmarkId::new("tfidf-svd", &id), |b| {
         b.iter(|| encoder.encode(&corpus, &device));

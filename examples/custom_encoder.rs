@@ -84,7 +84,12 @@ impl EncoderSpec for Config {
     }
 
     /// An encoder with a vocabulary would learn it here, from the corpus.
-    fn fit(&self, _: &[&RawMedia], _: SeedStream) -> Result<Box<dyn MediaEncoder>, EncodeError> {
+    fn fit(
+        &self,
+        _: &[&RawMedia],
+        _: SeedStream,
+        _: &Device,
+    ) -> Result<Box<dyn MediaEncoder>, EncodeError> {
         let (name, limits) = (NAME.into(), "at least three letters".into());
         let info = EncoderInfo { name, modality: Modality::Text, dim: self.dim, limits };
         Ok(Box::new(EncoderFace::new(HashedTrigrams(info), open, 256)))
@@ -119,6 +124,7 @@ fn main() -> anyhow::Result<()> {
         name: NAME,
         modality: Modality::Text,
         summary: "counts of letter trigrams in hashed buckets",
+        weights: None,
         build: Arc::new(build),
     })?;
     println!("encoders: {}\n", known.encoders.names().collect::<Vec<_>>().join(", "));
@@ -129,7 +135,7 @@ fn main() -> anyhow::Result<()> {
     let media: Vec<&RawMedia> = media.iter().collect();
     let device = open_device(DeviceChoice::Auto)?.device;
     let spec = (known.encoders.get(NAME)?.build)(&json!({ "dim": 128 }))?;
-    let encoder = spec.fit(&media, SeedStream::new(1))?;
+    let encoder = spec.fit(&media, SeedStream::new(1), &device)?;
     let vectors = encoder.encode(&media, &device);
     let first = vectors[0].as_ref().ok().context("the first text has letters")?;
     let cosine = |v: &[f32]| first.iter().zip(v).map(|(a, b)| a * b).sum::<f32>();

@@ -140,7 +140,12 @@ impl EncoderSpec for LogMelSpec {
         serde_json::json!(self.config)
     }
 
-    fn fit(&self, _: &[&RawMedia], _: SeedStream) -> Result<Box<dyn MediaEncoder>, EncodeError> {
+    fn fit(
+        &self,
+        _: &[&RawMedia],
+        _: SeedStream,
+        _: &Device,
+    ) -> Result<Box<dyn MediaEncoder>, EncodeError> {
         Ok(Box::new(EncoderFace::new(self.encoder.clone(), open, MICRO_BATCH)))
     }
 }
@@ -161,6 +166,7 @@ pub(crate) fn register(r: &mut Registry<EncoderEntry>) -> Result<(), RegistryErr
         name: NAME,
         modality: Modality::Audio,
         summary: "statistics of log-mel bands, MFCC and spectral descriptors of WAV files",
+        weights: None,
         build: Arc::new(build),
     })
 }

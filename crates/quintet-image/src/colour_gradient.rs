@@ -202,6 +202,7 @@ impl EncoderSpec for Spec {
         &self,
         _corpus: &[&RawMedia],
         _seed: SeedStream,
+        _: &Device,
     ) -> Result<Box<dyn MediaEncoder>, EncodeError> {
         let encoder = ColourGradient::new(&self.0)?;
         Ok(Box::new(EncoderFace::new(encoder, open_image, MICRO_BATCH)))
@@ -214,6 +215,7 @@ pub(crate) fn entry() -> EncoderEntry {
         name: NAME,
         modality: Modality::Image,
         summary: "colour histograms of the image and its quarters, gradient orientations",
+        weights: None,
         build: Arc::new(|params| Ok(Box::new(Spec(ColourGradientConfig::from_value(params)?)))),
     }
 }

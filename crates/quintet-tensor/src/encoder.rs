@@ -93,15 +93,17 @@ pub trait EncoderSpec: Send + Sync {
     /// The parameters with all defaults filled in, as written beside the features.
     fn config(&self) -> Value;
 
-    /// Fits what has to be fitted (a vocabulary, a projection) and gives the encoder. Encoders
-    /// with nothing to fit ignore the corpus.
+    /// Fits what has to be fitted (a vocabulary, a projection), puts what has been trained onto
+    /// the device that [`Encoder::forward`] will be called with, and gives the encoder. Encoders
+    /// with nothing to fit ignore the corpus, those without arrays the device.
     ///
     /// # Errors
-    /// The corpus is not enough.
+    /// The corpus is not enough, or trained weights do not fit the architecture.
     fn fit(
         &self,
         corpus: &[&RawMedia],
         seed: SeedStream,
+        device: &Device,
     ) -> Result<Box<dyn MediaEncoder>, EncodeError>;
 }
 
@@ -118,6 +120,9 @@ pub struct EncoderEntry {
     pub modality: Modality,
     /// One line for lists.
     pub summary: &'static str,
+    /// The files that its parameter `weights` names, for those that others have trained. They
+    /// have no defaults.
+    pub weights: Option<&'static str>,
     /// Builds it from parameters; `null` means the defaults.
     pub build: BuildEncoder,
 }

@@ -101,6 +101,9 @@ pub enum EncodeError {
         /// The item's file.
         origin: String,
     },
+    /// Trained weights cannot be used.
+    #[error(transparent)]
+    Weights(#[from] crate::WeightError),
     /// The device failed.
     #[error("the device failed: {0}")]
     Device(String),
@@ -128,6 +131,7 @@ impl EncodeError {
             EncodeError::Corpus { .. } => "corpus",
             EncodeError::Config { .. } => "config",
             EncodeError::NotFinite { .. } => "not_finite",
+            EncodeError::Weights(_) => "weights",
             EncodeError::Device(_) => "device",
         }
     }

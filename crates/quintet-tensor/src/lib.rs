@@ -12,11 +12,13 @@ mod graph;
 mod host;
 mod layer;
 mod loss;
+pub mod nn;
 mod optim;
 mod pairwise;
 mod selfcheck;
 mod table;
 mod views;
+mod weights;
 
 pub use burn::tensor::Device;
 pub use device::{DeviceChoice, DeviceReport, OpenDevice, compiled_devices, open_device};
@@ -43,3 +45,4 @@ pub use pairwise::{
 pub use selfcheck::{SelfCheck, self_check};
 pub use table::{EmbeddingTable, unique_ids};
 pub use views::Views;
+pub use weights::{WeightError, WeightFile};

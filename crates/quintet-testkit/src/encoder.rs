@@ -58,7 +58,7 @@ impl Case<'_> {
     fn fitted(&self, seed: u64) -> Box<dyn MediaEncoder> {
         let corpus: Vec<&RawMedia> = self.samples.good.iter().collect();
         self.spec(self.params)
-            .and_then(|spec| spec.fit(&corpus, SeedStream::new(seed)))
+            .and_then(|spec| spec.fit(&corpus, SeedStream::new(seed), self.device))
             .unwrap_or_else(|e| panic!("{}: cannot be built and fitted: {e}", self.title))
     }
 
@@ -77,8 +77,14 @@ impl Case<'_> {
     fn parameters(&self) {
         let title = &self.title;
         for defaults in [Value::Null, json!({})] {
-            if let Err(e) = self.spec(&defaults) {
-                panic!("{title}: {defaults} must mean the defaults: {e}");
+            match (self.spec(&defaults), self.entry.weights) {
+                (Ok(_), None) => {}
+                (Err(e), None) => panic!("{title}: {defaults} must mean the defaults: {e}"),
+                (Ok(_), Some(_)) => panic!("{title}: it needs weights and was built without"),
+                (Err(e), Some(files)) => assert!(
+                    e.to_string().contains("weights") && e.to_string().contains(files),
+                    "{title}: without weights the error must name {files:?}, found {e}"
+                ),
             }
         }
         match self.spec(&json!({ "no_such_parameter": 1 })) {
@@ -235,7 +241,8 @@ impl Case<'_> {
     /// A broken item in the corpus costs that item; no corpus at all must not crash.
     fn corpora(&self) {
         let fit = |corpus: &[&RawMedia]| {
-            self.spec(self.params).and_then(|spec| spec.fit(corpus, SeedStream::new(1)))
+            self.spec(self.params)
+                .and_then(|spec| spec.fit(corpus, SeedStream::new(1), self.device))
         };
         let broken = self.samples.broken.iter().map(|b| &b.media);
         let all: Vec<&RawMedia> = self.samples.good.iter().chain(broken).collect();

@@ -1,13 +1,19 @@
 #![doc = include_str!("../README.md")]
 
+mod bert;
 mod open;
+mod pooling;
+mod pretrained;
 mod sparse;
 mod svd;
 mod tfidf;
 mod tfidf_svd;
 mod tokenize;
 
+pub use bert::{Bert, BertConfig, BertLayout};
 pub use open::{MAX_TEXT_BYTES, open_text};
+pub use pooling::Pooling;
+pub use pretrained::{LongText, NAME as BERT, PretrainedText, PretrainedTextConfig, TokenIds};
 pub use sparse::{SparseRows, SparseVector};
 pub use svd::TruncatedSvd;
 pub use tfidf::Tfidf;
@@ -23,5 +29,6 @@ use quintet_tensor::EncoderEntry;
 /// A name is taken.
 pub fn register(r: &mut Registry<EncoderEntry>) -> Result<(), RegistryError> {
     r.add(tfidf_svd::entry())?;
+    r.add(pretrained::entry())?;
     Ok(())
 }

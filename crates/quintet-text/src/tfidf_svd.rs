@@ -224,6 +224,7 @@ impl EncoderSpec for Spec {
         &self,
         corpus: &[&RawMedia],
         seed: SeedStream,
+        _: &Device,
     ) -> Result<Box<dyn MediaEncoder>, EncodeError> {
         let opened: Vec<_> = corpus.par_iter().map(|m| open_text(m)).collect();
         let mut texts = Vec::with_capacity(opened.len());
@@ -252,6 +253,7 @@ pub(crate) fn entry() -> EncoderEntry {
         name: NAME,
         modality: Modality::Text,
         summary: "TF-IDF of words or word pairs, projected by a truncated SVD of the catalogue",
+        weights: None,
         build: Arc::new(|params| Ok(Box::new(Spec(TfidfSvdConfig::from_value(params)?)))),
     }
 }
@@ -278,7 +280,7 @@ mod tests {
     fn fitted(params: &Value) -> Box<dyn MediaEncoder> {
         let corpus: Vec<RawMedia> = DOCS.iter().map(|d| RawMedia::Text((*d).into())).collect();
         let spec = (entry().build)(params).unwrap();
-        spec.fit(&corpus.iter().collect::<Vec<_>>(), SeedStream::new(1)).unwrap()
+        spec.fit(&corpus.iter().collect::<Vec<_>>(), SeedStream::new(1), &Device::flex()).unwrap()
     }
 
     fn dot(a: &[f32], b: &[f32]) -> f32 {
@@ -372,10 +374,11 @@ mod tests {
     fn an_unreadable_corpus_is_refused_with_its_first_reason() {
         let spec = (entry().build)(&Value::Null).unwrap();
         let missing = RawMedia::File("no/such.txt".into());
-        let reason = |corpus: &[&RawMedia]| match spec.fit(corpus, SeedStream::new(1)) {
-            Ok(_) => panic!("a corpus without text was taken"),
-            Err(e) => e.to_string(),
-        };
+        let reason =
+            |corpus: &[&RawMedia]| match spec.fit(corpus, SeedStream::new(1), &Device::flex()) {
+                Ok(_) => panic!("a corpus without text was taken"),
+                Err(e) => e.to_string(),
+            };
         assert!(reason(&[]).contains("the corpus is empty"));
         let message = reason(&[&missing]);
         assert!(message.contains("none of 1 texts") && message.contains("no/such.txt"));

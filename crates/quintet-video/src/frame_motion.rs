@@ -206,7 +206,12 @@ where
         serde_json::json!(self.config)
     }
 
-    fn fit(&self, _: &[&RawMedia], _: SeedStream) -> Result<Box<dyn MediaEncoder>, EncodeError> {
+    fn fit(
+        &self,
+        _: &[&RawMedia],
+        _: SeedStream,
+        _: &Device,
+    ) -> Result<Box<dyn MediaEncoder>, EncodeError> {
         let encoder = self.config.init((self.frames)())?;
         Ok(Box::new(EncoderFace::new(encoder, open, MICRO_BATCH)))
     }
@@ -240,6 +245,7 @@ where
         name: NAME,
         modality: Modality::Video,
         summary: "pooled frame features and motion of GIF, animated WebP and frame folders",
+        weights: None,
         build: Arc::new(move |params| build(params, frames)),
     })
 }

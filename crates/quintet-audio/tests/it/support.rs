@@ -11,7 +11,7 @@ use serde_json::Value;
 pub(crate) fn encoder(params: &Value) -> Result<Box<dyn MediaEncoder>, EncodeError> {
     let mut registry = Registry::new("encoder");
     quintet_audio::register(&mut registry).unwrap();
-    (registry.get("log-mel").unwrap().build)(params)?.fit(&[], SeedStream::new(1))
+    (registry.get("log-mel").unwrap().build)(params)?.fit(&[], SeedStream::new(1), &Device::flex())
 }
 
 /// Encodes some files with the defaults.

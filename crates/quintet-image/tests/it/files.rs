@@ -189,7 +189,7 @@ fn the_face_tells_by_content_and_names_the_file() {
     let mut registry: Registry<EncoderEntry> = Registry::new("encoder");
     quintet_image::register(&mut registry).unwrap();
     let spec = (registry.get("colour-gradient").unwrap().build)(&Value::Null).unwrap();
-    let encoder = spec.fit(&[], SeedStream::new(0)).unwrap();
+    let encoder = spec.fit(&[], SeedStream::new(0), &Device::flex()).unwrap();
     let results = encoder.encode(&media.iter().collect::<Vec<_>>(), &Device::flex());
     let codes: Vec<&str> =
         results.iter().map(|r| r.as_ref().map_or_else(|e| e.code(), |_| "ok")).collect();

@@ -106,6 +106,7 @@ impl EncoderSpec for LettersSpec {
         &self,
         _corpus: &[&RawMedia],
         _seed: SeedStream,
+        _: &Device,
     ) -> Result<Box<dyn MediaEncoder>, EncodeError> {
         static FITS: AtomicU32 = AtomicU32::new(1);
         let offset =
@@ -135,6 +136,7 @@ fn letters(fault: Fault) -> EncoderEntry {
         name: "letters",
         modality: Modality::Text,
         summary: "hashed letters",
+        weights: None,
         build: Arc::new(move |params| {
             no_params("letters", params)?;
             Ok(Box::new(LettersSpec(fault)))
@@ -193,6 +195,7 @@ impl EncoderSpec for GridSpec {
         &self,
         _corpus: &[&RawMedia],
         _seed: SeedStream,
+        _: &Device,
     ) -> Result<Box<dyn MediaEncoder>, EncodeError> {
         Ok(Box::new(Grid(info("grid", Modality::Image, 50))))
     }
@@ -204,6 +207,7 @@ fn right_encoders_pass() {
         name: "grid",
         modality: Modality::Image,
         summary: "a colour grid",
+        weights: None,
         build: Arc::new(|params| {
             no_params("grid", params)?;
             Ok(Box::new(GridSpec))

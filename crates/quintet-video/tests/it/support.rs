@@ -58,7 +58,11 @@ pub(crate) const MOTION: usize = 9;
 pub(crate) fn encoder(params: &Value) -> Result<Box<dyn MediaEncoder>, EncodeError> {
     let mut registry = Registry::new("encoder");
     quintet_video::register(&mut registry, MeanColour::new).unwrap();
-    (registry.get("frame-motion").unwrap().build)(params)?.fit(&[], SeedStream::new(1))
+    (registry.get("frame-motion").unwrap().build)(params)?.fit(
+        &[],
+        SeedStream::new(1),
+        &Device::flex(),
+    )
 }
 
 /// Encodes some clips with the defaults.

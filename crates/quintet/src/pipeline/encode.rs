@@ -225,7 +225,7 @@ impl<'a> Job<'a> {
             (0..self.media.len()).filter(|&i| self.media[i].is_some()).collect();
         let corpus: Vec<&RawMedia> =
             present.iter().filter_map(|&i| self.media[i].as_ref()).collect();
-        let fitted = self.encoder.fit(&corpus, self.seed)?;
+        let fitted = self.encoder.fit(&corpus, self.seed, device)?;
         let mut matrix = Matrix::zeros(self.media.len(), fitted.info().dim);
         let mut mask = vec![false; self.media.len()];
         let mut failed = self.broken.clone();

@@ -1,0 +1,100 @@
+"""MiniLM of Quintet beside sentence-transformers: the same vectors, and how fast.
+
+    quintet ingest benches/parity/minilm.toml --data-root FOLDER --out OUT
+    quintet encode benches/parity/minilm.toml --data-root FOLDER --out OUT
+    python benches/parity/minilm.py QUINTET OUT WEIGHTS FOLDER [repeats]
+
+QUINTET is the program, WEIGHTS the folder of all-MiniLM-L6-v2. Compares the stored vectors of all
+texts, then times both on two threads in turn, each in a process of its own from the files to the
+vectors; the peer's time leaves out importing its libraries, ours leaves out nothing.
+"""
+import json
+import os
+import pathlib
+import resource
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+
+HERE = pathlib.Path(__file__).parent
+
+
+def texts(out):
+    import pyarrow.parquet as pq
+    table = pq.read_table(pathlib.Path(out) / "dataset" / "items.parquet", columns=["id", "text"])
+    return table["id"].to_pylist(), table["text"].to_pylist()
+
+
+def peer(out, weights):
+    """Encodes all texts; prints seconds and the vectors' place."""
+    import numpy as np
+    import torch
+    torch.set_num_threads(2)
+    from sentence_transformers import SentenceTransformer
+    start = time.perf_counter()
+    _, all_texts = texts(out)
+    model = SentenceTransformer(weights, device="cpu")
+    given = [t for t in all_texts if t]
+    vectors = model.encode(given, batch_size=32, show_progress_bar=False)
+    seconds = time.perf_counter() - start
+    np.save(pathlib.Path(out) / "peer.npy", vectors)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(json.dumps(dict(seconds=seconds, peak_mb=peak, texts=len(given))))
+
+
+def ours(quintet, out, folder, weights):
+    shutil.rmtree(pathlib.Path(out) / "features", ignore_errors=True)
+    link = pathlib.Path(out) / "weights"
+    if not link.exists():
+        link.symlink_to(pathlib.Path(weights).resolve())
+    command = [str(pathlib.Path(quintet).resolve()), "--threads", "2", "encode",
+               str(HERE.resolve() / "minilm.toml"), "--data-root", str(pathlib.Path(folder).resolve()),
+               "--out", "."]
+    start = time.perf_counter()
+    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    subprocess.run(command, cwd=out, check=True, capture_output=True)
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    return dict(seconds=time.perf_counter() - start,
+                peak_mb=peak / 1024 if peak > before or before == 0 else peak / 1024)
+
+
+def compare(out):
+    import numpy as np
+    store = next((pathlib.Path(out) / "features").glob("text-bert-*"))
+    mine, present = np.load(store / "features.npy"), np.load(store / "present.npy")
+    theirs = np.load(pathlib.Path(out) / "peer.npy")
+    _, all_texts = texts(out)
+    rows = [i for i, t in enumerate(all_texts) if t]
+    assert present[rows].all(), "a text without a vector"
+    a, b = mine[rows], theirs
+    cosine = (a * b).sum(1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
+    print(f"{len(rows)} texts: cosine at least {cosine.min():.7f}, mean {cosine.mean():.7f}; "
+          f"largest difference of a number {np.abs(a - b).max():.2e}")
+
+
+def main():
+    if sys.argv[1] == "--peer":
+        return peer(*sys.argv[2:4])
+    quintet, out, weights, folder = sys.argv[1:5]
+    repeats = int(sys.argv[5]) if len(sys.argv) > 5 else 5
+    env = dict(os.environ, OMP_NUM_THREADS="2", MKL_NUM_THREADS="2", TOKENIZERS_PARALLELISM="true",
+               RAYON_NUM_THREADS="2")
+    times = {"quintet": [], "sentence-transformers": []}
+    for _ in range(repeats):
+        # Ours first: its peak is that of the largest child so far.
+        times["quintet"].append(ours(quintet, out, folder, weights))
+        line = subprocess.run([sys.executable, __file__, "--peer", out, weights], env=env,
+                              check=True, capture_output=True, text=True).stdout
+        times["sentence-transformers"].append(json.loads(line.strip().splitlines()[-1]))
+    compare(out)
+    n = times["sentence-transformers"][0]["texts"]
+    middle = {k: statistics.median(r["seconds"] for r in v) for k, v in times.items()}
+    for name, runs in times.items():
+        peak = min(r["peak_mb"] for r in runs)
+        print(f"{name:22} {middle[name]:6.2f} s  {n / middle[name]:6.1f} texts/s  peak {peak:5.0f} MB  "
+              f"{middle['sentence-transformers'] / middle[name]:.2f}x")
+
+
+main()

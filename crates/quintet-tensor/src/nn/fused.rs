@@ -1,0 +1,397 @@
+//! The fused forms of [`super`]: loops over the numbers of the `flex` backend.
+//!
+//! Each gives none where it cannot be used (another backend, autodiff, another precision), and
+//! the portable form follows. Products of matrices are faer's; what follows a product is done to
+//! the rows that have just been computed, while they are in the cache. The loops of a row are
+//! compiled for the processor's widest vectors and chosen at run time.
+//!
+//! A row's result does not depend on the rows beside it: rows are cut into parts of one size,
+//! whatever the number of threads, and the sums of a product go over its inner axis in one order.
+
+use burn::backend::Flex;
+use burn::backend::flex::FlexTensor;
+use burn::prelude::*;
+use faer::linalg::matmul::matmul;
+use faer::{Accum, MatMut, MatRef, Par};
+use pulp::Arch;
+use rayon::prelude::*;
+
+use super::attention::AttentionMask;
+use super::layers::{Activation, LayerNorm};
+
+/// Rows of a product that one thread computes at a time.
+const ROWS: usize = 128;
+/// Rows of a row-wise operation that one thread takes at a time.
+const LIGHT_ROWS: usize = 64;
+
+/// The numbers of a tensor, where they lie in order in this process's memory.
+fn numbers<const D: usize>(x: &Tensor<D>) -> Option<FlexTensor> {
+    let x = x.clone().try_into_primitive::<Flex>().ok()?;
+    x.as_slice::<f32>().is_some().then_some(x)
+}
+
+fn tensor<const D: usize>(numbers: Vec<f32>, shape: [usize; D], device: &Device) -> Tensor<D> {
+    Tensor::from_data(TensorData::new(numbers, shape), device)
+}
+
+/// `f(x Wᵀ + b)`.
+pub(super) fn linear(
+    x: &Tensor<2>,
+    weight: &Tensor<2>,
+    bias: Option<&Tensor<1>>,
+    activation: Activation,
+) -> Option<Tensor<2>> {
+    let ([tokens, d_in], [d_out, _]) = (x.dims(), weight.dims());
+    let (x_kept, weight_kept) = (numbers(x)?, weight.clone().try_into_primitive::<Flex>().ok()?);
+    // A weight that was transposed lies the other way round and is read so.
+    let (weight, turned) = match weight_kept.as_slice::<f32>() {
+        Some(_) => (weight_kept, false),
+        None => (numbers(&weight.clone().transpose())?, true),
+    };
+    let bias = bias.map(numbers);
+    let bias = match &bias {
+        Some(bias) => bias.as_ref()?.as_slice::<f32>()?,
+        None => &[],
+    };
+    let (x_numbers, w) = (x_kept.as_slice::<f32>()?, weight.as_slice::<f32>()?);
+    let right = match turned {
+        false => MatRef::from_row_major_slice(w, d_out, d_in).transpose(),
+        true => MatRef::from_row_major_slice(w, d_in, d_out),
+    };
+    let mut out = vec![0.0f32; tokens * d_out];
+    if d_in == 0 || d_out == 0 {
+        return None;
+    }
+    out.par_chunks_mut(ROWS * d_out).zip(x_numbers.par_chunks(ROWS * d_in)).for_each(|(out, x)| {
+        let rows = x.len() / d_in;
+        let left = MatRef::from_row_major_slice(x, rows, d_in);
+        let product = MatMut::from_row_major_slice_mut(out, rows, d_out);
+        matmul(product, Accum::Replace, left, right, 1.0, Par::Seq);
+        Arch::new().dispatch(
+            #[inline(always)]
+            || after_product(out, bias, activation),
+        );
+    });
+    Some(tensor(out, [tokens, d_out], &x.device()))
+}
+
+#[inline(always)]
+fn after_product(out: &mut [f32], bias: &[f32], activation: Activation) {
+    if !bias.is_empty() {
+        for row in out.chunks_exact_mut(bias.len()) {
+            row.iter_mut().zip(bias).for_each(|(y, b)| *y += b);
+        }
+    }
+    match activation {
+        Activation::None => {}
+        Activation::Relu => out.iter_mut().for_each(|y| *y = y.max(0.0)),
+        Activation::Gelu => {
+            out.iter_mut()
+                .for_each(|y| *y *= 0.5 + 0.5 * erf(*y * std::f32::consts::FRAC_1_SQRT_2));
+        }
+        Activation::GeluTanh => out.iter_mut().for_each(|y| {
+            let inner = 0.797_884_6 * (*y + 0.044_715 * *y * *y * *y);
+            *y *= 0.5 + 0.5 * tanh(inner);
+        }),
+        Activation::QuickGelu => out.iter_mut().for_each(|y| *y /= 1.0 + exp(-1.702 * *y)),
+        Activation::Tanh => out.iter_mut().for_each(|y| *y = tanh(*y)),
+    }
+}
+
+/// Layer norm of `x`, or of `x + residual`.
+pub(super) fn layer_norm(
+    x: &Tensor<2>,
+    residual: Option<&Tensor<2>>,
+    norm: &LayerNorm,
+) -> Option<Tensor<2>> {
+    let [tokens, dim] = x.dims();
+    let (x_kept, gamma, beta) = (numbers(x)?, numbers(&norm.gamma)?, numbers(&norm.beta)?);
+    let (gamma, beta) = (gamma.as_slice::<f32>()?, beta.as_slice::<f32>()?);
+    let mut out = match residual {
+        None => x_kept.as_slice::<f32>()?.to_vec(),
+        Some(residual) => {
+            let residual = numbers(residual)?;
+            let sums = x_kept.as_slice::<f32>()?.iter().zip(residual.as_slice::<f32>()?);
+            sums.map(|(x, r)| x + r).collect()
+        }
+    };
+    if dim == 0 {
+        return None;
+    }
+    out.par_chunks_mut(LIGHT_ROWS * dim).for_each(|rows| {
+        Arch::new().dispatch(
+            #[inline(always)]
+            || rows.chunks_exact_mut(dim).for_each(|row| norm_row(row, gamma, beta, norm.epsilon)),
+        );
+    });
+    Some(tensor(out, [tokens, dim], &x.device()))
+}
+
+#[inline(always)]
+fn norm_row(row: &mut [f32], gamma: &[f32], beta: &[f32], epsilon: f32) {
+    let n = row.len() as f32;
+    let mean = sum(row) / n;
+    row.iter_mut().for_each(|x| *x -= mean);
+    let variance = sum_squares(row) / n;
+    let scale = 1.0 / (variance + epsilon).sqrt();
+    for ((x, gamma), beta) in row.iter_mut().zip(gamma).zip(beta) {
+        *x = *x * scale * gamma + beta;
+    }
+}
+
+/// Attention of packed sequences; `qkv` is `[tokens, 3 · dim]`.
+pub(super) fn attention(
+    qkv: &Tensor<2>,
+    lengths: &[usize],
+    heads: usize,
+    mask: AttentionMask,
+) -> Option<Tensor<2>> {
+    let [tokens, width] = qkv.dims();
+    let dim = width / 3;
+    let kept = numbers(qkv)?;
+    let all = kept.as_slice::<f32>()?;
+    let mut out = vec![0.0f32; tokens * dim];
+    let mut sequences = Vec::with_capacity(lengths.len());
+    let (mut rest, mut start) = (&mut out[..], 0);
+    for &length in lengths {
+        let (mine, others) = rest.split_at_mut(length * dim);
+        if length > 0 {
+            sequences.push((&all[start * width..(start + length) * width], mine));
+        }
+        (rest, start) = (others, start + length);
+    }
+    let shape = Heads { dim, heads, mask };
+    sequences.into_par_iter().for_each(|(qkv, out)| {
+        let mixed: Vec<Vec<f32>> =
+            (0..heads).into_par_iter().map(|head| shape.one(qkv, head)).collect();
+        let d = dim / heads;
+        for (token, row) in out.chunks_exact_mut(dim).enumerate() {
+            for (part, mixed) in row.chunks_exact_mut(d).zip(&mixed) {
+                part.copy_from_slice(&mixed[token * d..(token + 1) * d]);
+            }
+        }
+    });
+    Some(tensor(out, [tokens, dim], &qkv.device()))
+}
+
+/// How the numbers of a token are divided.
+#[derive(Clone, Copy)]
+struct Heads {
+    dim: usize,
+    heads: usize,
+    mask: AttentionMask,
+}
+
+impl Heads {
+    /// One head over one sequence, `[length, d_head]`.
+    fn one(self, qkv: &[f32], head: usize) -> Vec<f32> {
+        let (width, d) = (3 * self.dim, self.dim / self.heads);
+        let length = qkv.len() / width;
+        let part = |which: usize| {
+            let from = which * self.dim + head * d;
+            MatRef::from_row_major_slice_with_stride(&qkv[from..], length, d, width)
+        };
+        let mut scores = vec![0.0f32; length * length];
+        let product = MatMut::from_row_major_slice_mut(&mut scores, length, length);
+        let scale = 1.0 / (d as f32).sqrt();
+        matmul(product, Accum::Replace, part(0), part(1).transpose(), scale, Par::Seq);
+        Arch::new().dispatch(
+            #[inline(always)]
+            || {
+                for (from, row) in scores.chunks_exact_mut(length).enumerate() {
+                    let causal = self.mask == AttentionMask::Causal;
+                    let (row, hidden) = row.split_at_mut(if causal { from + 1 } else { length });
+                    softmax_row(row);
+                    hidden.fill(0.0);
+                }
+            },
+        );
+        let mut out = vec![0.0f32; length * d];
+        let weights = MatRef::from_row_major_slice(&scores, length, length);
+        let product = MatMut::from_row_major_slice_mut(&mut out, length, d);
+        matmul(product, Accum::Replace, weights, part(2), 1.0, Par::Seq);
+        out
+    }
+}
+
+#[inline(always)]
+fn softmax_row(row: &mut [f32]) {
+    let most = row.iter().copied().fold(f32::MIN, f32::max);
+    row.iter_mut().for_each(|x| *x = exp(*x - most));
+    let scale = 1.0 / sum(row);
+    row.iter_mut().for_each(|x| *x *= scale);
+}
+
+/// Sums in eight lanes of their own, so that the compiler may use vectors.
+#[inline(always)]
+fn lanes(row: &[f32], of: impl Fn(f32) -> f32) -> f32 {
+    let (chunks, rest) = row.as_chunks::<8>();
+    let mut lanes = [0.0f32; 8];
+    for chunk in chunks {
+        lanes.iter_mut().zip(chunk).for_each(|(lane, x)| *lane += of(*x));
+    }
+    lanes.iter().sum::<f32>() + rest.iter().map(|x| of(*x)).sum::<f32>()
+}
+
+#[inline(always)]
+fn sum(row: &[f32]) -> f32 {
+    lanes(row, |x| x)
+}
+
+#[inline(always)]
+fn sum_squares(row: &[f32]) -> f32 {
+    lanes(row, |x| x * x)
+}
+
+/// `eˣ` to 2 units in the last place: `2ⁿ · e^r` with `|r| ≤ ln 2 / 2` (Cody and Waite, 1980).
+#[inline(always)]
+fn exp(x: f32) -> f32 {
+    // Beyond these the result is 0 or the largest power of two, never infinite.
+    let x = x.clamp(-87.0, 88.0);
+    // Adding and taking away 1.5 · 2²³ rounds to the nearest whole number.
+    const ROUND: f32 = 12_582_912.0;
+    let n = (x * std::f32::consts::LOG2_E + ROUND) - ROUND;
+    // ln 2 in two parts, the first of few bits, so that the difference is exact.
+    let r = (x - n * 0.693_359_4) + n * 2.121_944_4e-4;
+    let p = 1.987_569_2e-4;
+    let p = p * r + 1.398_199_9e-3;
+    let p = p * r + 8.333_452e-3;
+    let p = p * r + 4.166_579_6e-2;
+    let p = p * r + 1.666_666_5e-1;
+    let p = p * r + 0.5;
+    let e = (p * r * r + r) + 1.0;
+    let power = f32::from_bits((((n as i32) + 127) << 23) as u32);
+    e * power
+}
+
+#[inline(always)]
+fn tanh(x: f32) -> f32 {
+    // Near 0 the quotient would lose digits.
+    let e = exp(2.0 * x.clamp(-15.0, 15.0));
+    let far = (e - 1.0) / (e + 1.0);
+    let square = x * x;
+    let near = x * (1.0 - square * (1.0 / 3.0 - square * (2.0 / 15.0 - square * (17.0 / 315.0))));
+    if x.abs() < 0.1 { near } else { far }
+}
+
+/// The error function to 5e-7 (Abramowitz and Stegun, 1964, 7.1.26: 1.5e-7 but for rounding).
+#[inline(always)]
+fn erf(x: f32) -> f32 {
+    let a = x.abs();
+    let t = 1.0 / (1.0 + 0.327_591_1 * a);
+    let p = 1.061_405_4;
+    let p = p * t - 1.453_152_1;
+    let p = p * t + 1.421_413_8;
+    let p = p * t - 0.284_496_74;
+    let p = p * t + 0.254_829_6;
+    (1.0 - p * t * exp(-a * a)).copysign(x)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nn::{Linear, Loader};
+    use burn::tensor::Tolerance;
+    use quintet_core::SeedStream;
+    use rand::RngExt;
+
+    fn random<const D: usize>(shape: [usize; D], label: &str) -> Tensor<D> {
+        let mut rng = SeedStream::new(5).rng(label, 0);
+        let n = shape.iter().product();
+        let numbers = (0..n).map(|_| rng.random_range(-3.0..3.0)).collect();
+        tensor(numbers, shape, &Device::flex())
+    }
+
+    #[test]
+    fn the_functions_are_those_of_the_standard_library() {
+        for at in -12_000..12_000 {
+            let x = at as f32 * 1e-3;
+            let close = |got: f32, want: f64, absolute: f64| {
+                let error = (f64::from(got) - want).abs();
+                assert!(error <= absolute + 3e-7 * want.abs(), "{x}: {got} for {want}");
+            };
+            close(exp(x), f64::from(x).exp(), 0.0);
+            close(tanh(x), f64::from(x).tanh(), 2e-7);
+            close(erf(x), erf_by_series(f64::from(x)), 5e-7);
+        }
+        assert!(exp(-1e9) >= 0.0 && exp(-1e9) < 1e-37 && exp(1e9).is_finite());
+        assert_eq!(exp(0.0), 1.0);
+    }
+
+    /// Kummer's series, summed until nothing is added.
+    fn erf_by_series(x: f64) -> f64 {
+        let a = x.abs();
+        if a > 6.0 {
+            return x.signum();
+        }
+        let (mut term, mut total, mut n) = (a, a, 0.0);
+        while term > 1e-18 * total {
+            n += 1.0;
+            term *= 2.0 * a * a / (2.0 * n + 1.0);
+            total += term;
+        }
+        x.signum() * total * (-a * a).exp() * 2.0 / std::f64::consts::PI.sqrt()
+    }
+
+    #[test]
+    fn fused_and_portable_forms_agree() {
+        let autodiff = Device::flex().autodiff();
+        let activations = [
+            Activation::None,
+            Activation::Gelu,
+            Activation::GeluTanh,
+            Activation::QuickGelu,
+            Activation::Relu,
+            Activation::Tanh,
+        ];
+        let x = random([300, 37], "x");
+        let (weight, bias) = (random([19, 37], "w") * 0.3, random([19], "b"));
+        for activation in activations {
+            let fused = linear(&x, &weight, Some(&bias), activation).unwrap().into_data();
+            let layer = Linear {
+                weight: Tensor::from_data(weight.clone().into_data(), &autodiff),
+                bias: Some(Tensor::from_data(bias.clone().into_data(), &autodiff)),
+            };
+            let there = Tensor::<2>::from_data(x.clone().into_data(), &autodiff);
+            assert!(linear(&there, &layer.weight, None, activation).is_none());
+            let portable = layer.forward(there, activation).inner().into_data();
+            fused.assert_approx_eq(&portable, Tolerance::<f32>::absolute(2e-5));
+        }
+    }
+
+    #[test]
+    fn layer_norm_of_a_sum_agrees_with_its_portable_form() {
+        let (x, residual) = (random([130, 51], "x"), random([130, 51], "r"));
+        let norm = |device: &Device| {
+            let loader = Loader::random(SeedStream::new(1), device);
+            let mut norm = LayerNorm::new(&loader.root(), 51, 1e-5);
+            norm.gamma = Tensor::from_data(random([51], "gamma").into_data(), device);
+            norm.beta = Tensor::from_data(random([51], "beta").into_data(), device);
+            norm
+        };
+        let autodiff = Device::flex().autodiff();
+        let there = |t: &Tensor<2>| Tensor::from_data(t.clone().into_data(), &autodiff);
+        let want = norm(&autodiff).forward_sum(there(&x), there(&residual)).inner().into_data();
+        let plain = norm(&Device::flex());
+        assert!(layer_norm(&there(&x), None, &plain).is_none());
+        let got = plain.forward_sum(x, residual).into_data();
+        got.assert_approx_eq(&want, Tolerance::<f32>::absolute(1e-5));
+    }
+
+    #[test]
+    fn a_row_does_not_depend_on_its_neighbours_or_on_the_threads() {
+        let x = random([517, 96], "x");
+        let (weight, bias) = (random([64, 96], "w"), random([64], "b"));
+        let of = |x: Tensor<2>, threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let y = pool.install(|| linear(&x, &weight, Some(&bias), Activation::Gelu).unwrap());
+            y.into_data().try_to_vec::<f32>().unwrap()
+        };
+        let all = of(x.clone(), 1);
+        assert_eq!(all, of(x.clone(), 4));
+        let some = of(x.slice([200..333, 0..96]), 2);
+        for (a, b) in some.iter().zip(&all[200 * 64..333 * 64]) {
+            assert!((a - b).abs() <= 1e-5 * b.abs().max(1.0), "{a} and {b}");
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! Layers over tokens, `[tokens, dim]`.
+
+use burn::prelude::*;
+use burn::tensor::activation;
+
+use super::params::{Init, Params};
+
+/// What follows a linear layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Activation {
+    /// Nothing.
+    None,
+    /// `x Φ(x)` with the error function (Hendrycks and Gimpel, 2016).
+    Gelu,
+    /// Its approximation by tanh, as in GPT-2.
+    GeluTanh,
+    /// `x σ(1.702 x)`, as in CLIP.
+    QuickGelu,
+    /// `max(x, 0)`.
+    Relu,
+    /// Hyperbolic tangent.
+    Tanh,
+}
+
+impl Activation {
+    /// The portable form.
+    pub(crate) fn apply<const D: usize>(self, x: Tensor<D>) -> Tensor<D> {
+        match self {
+            Self::None => x,
+            Self::Gelu => activation::gelu(x),
+            Self::GeluTanh => {
+                // 0.5 x (1 + tanh(√(2/π) (x + 0.044715 x³)))
+                let cubic = x.clone() * x.clone() * x.clone() * 0.044_715;
+                let inner = (x.clone() + cubic) * 0.797_884_6;
+                x * (inner.tanh() + 1.0) * 0.5
+            }
+            Self::QuickGelu => x.clone() * activation::sigmoid(x * 1.702),
+            Self::Relu => activation::relu(x),
+            Self::Tanh => x.tanh(),
+        }
+    }
+}
+
+/// `y = f(x Wᵀ + b)`, `[tokens, d_in] → [tokens, d_out]`.
+#[derive(Debug, Clone)]
+pub struct Linear {
+    /// `[d_out, d_in]`, as PyTorch keeps it.
+    pub weight: Tensor<2>,
+    /// `[d_out]`.
+    pub bias: Option<Tensor<1>>,
+}
+
+impl Linear {
+    /// Arrays `weight` and `bias`.
+    pub fn new(params: &Params, d_in: usize, d_out: usize) -> Self {
+        Self::with_std(params, d_in, d_out, 0.02)
+    }
+
+    /// As [`Linear::new`], drawn with another deviation where there is no file.
+    pub fn with_std(params: &Params, d_in: usize, d_out: usize, std: f32) -> Self {
+        let weight = params.array("weight", [d_out, d_in], Init::Normal(std));
+        Self { weight, bias: Some(params.array("bias", [d_out], Init::Zeros)) }
+    }
+
+    /// Without a bias.
+    pub fn without_bias(params: &Params, d_in: usize, d_out: usize) -> Self {
+        Self { weight: params.array("weight", [d_out, d_in], Init::Normal(0.02)), bias: None }
+    }
+
+    /// With the weight kept as `[d_in, d_out]`, which GPT-2 calls `Conv1D`.
+    pub fn transposed(params: &Params, d_in: usize, d_out: usize) -> Self {
+        let weight = params.array("weight", [d_in, d_out], Init::Normal(0.02)).transpose();
+        Self { weight, bias: Some(params.array("bias", [d_out], Init::Zeros)) }
+    }
+
+    /// Several layers of one input as one, their outputs side by side.
+    pub fn joined(layers: &[Self]) -> Self {
+        let weight = Tensor::cat(layers.iter().map(|l| l.weight.clone()).collect(), 0);
+        let biases: Option<Vec<Tensor<1>>> = layers.iter().map(|l| l.bias.clone()).collect();
+        Self { weight, bias: biases.map(|biases| Tensor::cat(biases, 0)) }
+    }
+
+    /// Width of the output.
+    pub fn d_out(&self) -> usize {
+        self.weight.dims()[0]
+    }
+
+    /// `[tokens, d_in] → [tokens, d_out]`, and the activation.
+    ///
+    /// # Panics
+    /// When `x` is not `d_in` wide.
+    pub fn forward(&self, x: Tensor<2>, activation: Activation) -> Tensor<2> {
+        assert_eq!(x.dims()[1], self.weight.dims()[1], "a linear layer gets [tokens, d_in]");
+        #[cfg(feature = "flex")]
+        if let Some(y) = super::fused::linear(&x, &self.weight, self.bias.as_ref(), activation) {
+            return y;
+        }
+        let y = x.matmul(self.weight.clone().transpose());
+        let y = match &self.bias {
+            Some(bias) => y + bias.clone().unsqueeze(),
+            None => y,
+        };
+        activation.apply(y)
+    }
+}
+
+/// `(x - mean) / √(variance + ε) · γ + β` over the last axis (Ba et al., 2016).
+#[derive(Debug, Clone)]
+pub struct LayerNorm {
+    /// `[dim]`.
+    pub gamma: Tensor<1>,
+    /// `[dim]`.
+    pub beta: Tensor<1>,
+    /// What keeps the divisor from 0.
+    pub epsilon: f32,
+}
+
+impl LayerNorm {
+    /// Arrays `weight` and `bias`, or `gamma` and `beta` as in weights from TensorFlow.
+    pub fn new(params: &Params, dim: usize, epsilon: f32) -> Self {
+        let old = !params.has("weight") && params.has("gamma");
+        let [gamma, beta] = if old { ["gamma", "beta"] } else { ["weight", "bias"] };
+        let gamma = params.array(gamma, [dim], Init::Ones);
+        Self { gamma, beta: params.array(beta, [dim], Init::Zeros), epsilon }
+    }
+
+    /// `[tokens, dim] → [tokens, dim]`.
+    pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
+        self.of_sum(x, None)
+    }
+
+    /// Of `x + residual`, as after each part of a transformer.
+    pub fn forward_sum(&self, x: Tensor<2>, residual: Tensor<2>) -> Tensor<2> {
+        self.of_sum(x, Some(residual))
+    }
+
+    fn of_sum(&self, x: Tensor<2>, residual: Option<Tensor<2>>) -> Tensor<2> {
+        assert_eq!(x.dims()[1], self.gamma.dims()[0], "a layer norm gets [tokens, dim]");
+        #[cfg(feature = "flex")]
+        if let Some(y) = super::fused::layer_norm(&x, residual.as_ref(), self) {
+            return y;
+        }
+        let x = match residual {
+            Some(residual) => x + residual,
+            None => x,
+        };
+        let x = x.clone() - x.mean_dim(1);
+        let variance = (x.clone() * x.clone()).mean_dim(1);
+        let x = x / (variance + self.epsilon).sqrt();
+        x * self.gamma.clone().unsqueeze() + self.beta.clone().unsqueeze()
+    }
+}
+
+/// A table of vectors.
+#[derive(Debug, Clone)]
+pub struct Embedding {
+    /// `[rows, dim]`.
+    pub weight: Tensor<2>,
+}
+
+impl Embedding {
+    /// Array `weight`.
+    pub fn new(params: &Params, rows: usize, dim: usize) -> Self {
+        Self { weight: params.array("weight", [rows, dim], Init::Normal(0.02)) }
+    }
+
+    /// How many rows it has.
+    pub fn rows(&self) -> usize {
+        self.weight.dims()[0]
+    }
+
+    /// The rows of `ids`, `[ids, dim]`.
+    pub fn forward(&self, ids: Tensor<1, Int>) -> Tensor<2> {
+        self.weight.clone().select(0, ids)
+    }
+}

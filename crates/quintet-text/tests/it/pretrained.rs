@@ -1,0 +1,172 @@
+//! Networks with weights of others, beside what the reference makes of the same texts.
+
+use std::path::{Path, PathBuf};
+
+use burn::tensor::Device;
+use quintet_core::{Registry, SeedStream};
+use quintet_tensor::nn::Loader;
+use quintet_tensor::{EncodeError, Encoder, EncoderEntry, RawMedia, WeightError};
+use quintet_text::{BertConfig, LongText, Pooling, PretrainedText, PretrainedTextConfig};
+use serde::Deserialize;
+use serde_json::json;
+
+#[derive(Deserialize)]
+struct Expected {
+    text: String,
+    ids: Vec<u32>,
+    /// `[tokens, dim]`.
+    hidden: Vec<f32>,
+}
+
+fn folder(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/transformers_tiny").join(name)
+}
+
+fn read<T: serde::de::DeserializeOwned>(path: PathBuf) -> T {
+    serde_json::from_reader(std::fs::File::open(path).unwrap()).unwrap()
+}
+
+fn config(name: &str) -> PretrainedTextConfig {
+    serde_json::from_value(json!({ "weights": folder(name) })).unwrap()
+}
+
+fn close(found: &[f32], expected: &[f32], what: &str) {
+    assert_eq!(found.len(), expected.len(), "{what}");
+    for (f, e) in found.iter().zip(expected) {
+        assert!((f - e).abs() <= 1e-4 + 1e-3 * e.abs(), "{what}: {f} for {e}");
+    }
+}
+
+#[test]
+fn every_token_has_the_state_that_the_reference_gives_it() {
+    for device in quintet_testkit::devices() {
+        for name in ["bert", "distilbert", "roberta"] {
+            let expected: Vec<Expected> = read(folder(name).join("expected.json"));
+            let config: BertConfig = read(folder(name).join("config.json"));
+            let loader = Loader::open(&folder(name).join("model.safetensors"), &device).unwrap();
+            let network = config.init(&loader.root());
+            loader.finish(name, &["pooler."]).unwrap();
+            // All texts at once, one after the other.
+            let ids: Vec<u32> = expected.iter().flat_map(|e| e.ids.clone()).collect();
+            let lengths: Vec<usize> = expected.iter().map(|e| e.ids.len()).collect();
+            let hidden = network.forward(&ids, &lengths, &device);
+            let hidden = hidden.into_data().convert::<f32>().try_to_vec::<f32>().unwrap();
+            let want: Vec<f32> = expected.iter().flat_map(|e| e.hidden.clone()).collect();
+            close(&hidden, &want, &format!("{name} on {device:?}"));
+        }
+    }
+}
+
+#[test]
+fn a_text_becomes_the_mean_of_its_tokens_or_what_is_asked_for() {
+    for name in ["bert", "distilbert", "roberta"] {
+        let expected: Vec<Expected> = read(folder(name).join("expected.json"));
+        let encoder = PretrainedText::open(&config(name), &Device::flex()).unwrap();
+        let dim = encoder.info().dim;
+        let cls = PretrainedTextConfig {
+            pooling: Some(Pooling::Cls),
+            normalise: Some(true),
+            ..config(name)
+        };
+        let cls = PretrainedText::open(&cls, &Device::flex()).unwrap();
+        for e in &expected {
+            let vector = |encoder: &PretrainedText| {
+                let prepared = [encoder.prepare(&e.text).unwrap()];
+                let vector = encoder.forward(&prepared, &Device::flex()).unwrap();
+                vector.into_data().try_to_vec::<f32>().unwrap()
+            };
+            let tokens = e.hidden.len() / dim;
+            let mean: Vec<f32> = (0..dim)
+                .map(|c| (0..tokens).map(|t| e.hidden[t * dim + c]).sum::<f32>() / tokens as f32)
+                .collect();
+            close(&vector(&encoder), &mean, &format!("{name}: {}", e.text));
+            let length = e.hidden[..dim].iter().map(|x| x * x).sum::<f32>().sqrt();
+            let first: Vec<f32> = e.hidden[..dim].iter().map(|x| x / length).collect();
+            close(&vector(&cls), &first, &format!("{name}, first token: {}", e.text));
+        }
+    }
+}
+
+fn entry() -> EncoderEntry {
+    let mut registry = Registry::new("encoder");
+    quintet_text::register(&mut registry).unwrap();
+    registry.get("bert").unwrap().clone()
+}
+
+#[test]
+fn the_contract_of_encoders() {
+    for device in quintet_testkit::devices() {
+        for name in ["bert", "distilbert", "roberta"] {
+            let params = json!({ "weights": folder(name) });
+            quintet_testkit::check_encoder_with(&entry(), &params, &device);
+        }
+    }
+}
+
+#[test]
+fn a_long_text_is_cut_or_read_in_windows() {
+    let text = "a small boat sails to the islands and back again ".repeat(30);
+    let of = |long, max_tokens: Option<usize>, text: &str| {
+        let config = PretrainedTextConfig { long, max_tokens, ..config("bert") };
+        let encoder = PretrainedText::open(&config, &Device::flex()).unwrap();
+        let prepared = [encoder.prepare(text).unwrap()];
+        let vector = encoder.forward(&prepared, &Device::flex()).unwrap();
+        vector.into_data().try_to_vec::<f32>().unwrap()
+    };
+    let cut = of(LongText::Truncate, Some(20), &text);
+    // What comes after the 18 tokens that fit has no say.
+    close(&cut, &of(LongText::Truncate, Some(20), &format!("{text} secret")), "cut");
+    let windows = of(LongText::Windows, Some(20), &text);
+    assert!(cut.iter().zip(&windows).any(|(a, b)| (a - b).abs() > 1e-3));
+    // A text that fits is one window.
+    let short = "a small boat";
+    let one = of(LongText::Windows, Some(20), short);
+    close(&one, &of(LongText::Truncate, None, short), "short");
+}
+
+#[test]
+fn weights_that_do_not_fit_are_one_error_that_lists_them() {
+    let dir = tempfile::tempdir().unwrap();
+    for file in ["tokenizer.json", "model.safetensors"] {
+        std::fs::copy(folder("bert").join(file), dir.path().join(file)).unwrap();
+    }
+    let text = std::fs::read_to_string(folder("bert").join("config.json")).unwrap();
+    let open = |from: &str, to: &str| {
+        assert!(text.contains(from), "{from}");
+        std::fs::write(dir.path().join("config.json"), text.replace(from, to)).unwrap();
+        let config = serde_json::from_value(json!({ "weights": dir.path() })).unwrap();
+        PretrainedText::open(&config, &Device::flex()).map(|_| ()).unwrap_err()
+    };
+    let more = open("\"num_hidden_layers\": 2", "\"num_hidden_layers\": 3");
+    let EncodeError::Weights(WeightError::Keys { missing, unexpected, .. }) = &more else {
+        panic!("{more:?}");
+    };
+    assert_eq!((missing.len(), unexpected.len()), (16, 0));
+    assert!(more.to_string().contains("encoder.layer.2.attention.self.query.weight"), "{more}");
+    let fewer = open("\"num_hidden_layers\": 2", "\"num_hidden_layers\": 1").to_string();
+    assert!(fewer.contains("unexpected encoder.layer.1.") && fewer.contains("4 more"), "{fewer}");
+    let wide = open("\"intermediate_size\": 40", "\"intermediate_size\": 41").to_string();
+    let shapes = "intermediate.dense.weight (expected [41, 24], found [40, 24])";
+    assert!(wide.contains(shapes), "{wide}");
+    let heads = open("\"num_attention_heads\": 3", "\"num_attention_heads\": 5").to_string();
+    assert!(heads.contains("config.json") && heads.contains("multiple"), "{heads}");
+    let act = open("\"hidden_act\": \"gelu\"", "\"hidden_act\": \"swish\"").to_string();
+    assert!(act.contains("swish") && act.contains("gelu_new"), "{act}");
+}
+
+#[test]
+fn files_and_parameters_that_are_not_there_are_named() {
+    let build = |params: serde_json::Value| (entry().build)(&params).map(|_| ()).unwrap_err();
+    assert!(build(json!({})).to_string().contains("config.json, tokenizer.json"));
+    assert!(build(json!({ "weights": "no/such" })).to_string().contains("no/such"));
+    let hash = json!({ "weights": folder("bert"), "weights_blake3": "00" });
+    assert!(build(hash).to_string().contains("expected blake3 00"));
+    let dir = tempfile::tempdir().unwrap();
+    for file in ["config.json", "model.safetensors"] {
+        std::fs::copy(folder("bert").join(file), dir.path().join(file)).unwrap();
+    }
+    let spec = (entry().build)(&json!({ "weights": dir.path() })).unwrap();
+    let text = RawMedia::Text("boat".to_owned());
+    let error = spec.fit(&[&text], SeedStream::new(1), &Device::flex()).map(|_| ()).unwrap_err();
+    assert!(error.to_string().contains("tokenizer.json"), "{error}");
+}
