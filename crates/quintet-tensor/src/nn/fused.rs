@@ -13,7 +13,7 @@ use burn::backend::flex::FlexTensor;
 use burn::prelude::*;
 use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
-use pulp::Arch;
+use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::attention::AttentionMask;
@@ -67,12 +67,68 @@ pub(super) fn linear(
         let left = MatRef::from_row_major_slice(x, rows, d_in);
         let product = MatMut::from_row_major_slice_mut(out, rows, d_out);
         matmul(product, Accum::Replace, left, right, 1.0, Par::Seq);
-        Arch::new().dispatch(
-            #[inline(always)]
-            || after_product(out, bias, activation),
-        );
+        Arch::new().dispatch(AfterProduct { out, bias, activation });
     });
     Some(tensor(out, [tokens, d_out], &x.device()))
+}
+
+// A closure would not do for what follows: it is compiled on its own, without the processor's
+// vectors, unless the compiler happens to inline it.
+
+/// What follows a product.
+struct AfterProduct<'a> {
+    out: &'a mut [f32],
+    bias: &'a [f32],
+    activation: Activation,
+}
+
+impl WithSimd for AfterProduct<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        after_product(self.out, self.bias, self.activation);
+    }
+}
+
+/// Layer norm of some rows.
+struct NormRows<'a> {
+    rows: &'a mut [f32],
+    gamma: &'a [f32],
+    beta: &'a [f32],
+    epsilon: f32,
+}
+
+impl WithSimd for NormRows<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        for row in self.rows.chunks_exact_mut(self.gamma.len()) {
+            norm_row(row, self.gamma, self.beta, self.epsilon);
+        }
+    }
+}
+
+/// Softmax of every row of the scores of one sequence.
+struct SoftmaxRows<'a> {
+    scores: &'a mut [f32],
+    length: usize,
+    mask: AttentionMask,
+}
+
+impl WithSimd for SoftmaxRows<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        for (from, row) in self.scores.chunks_exact_mut(self.length).enumerate() {
+            let causal = self.mask == AttentionMask::Causal;
+            let (row, hidden) = row.split_at_mut(if causal { from + 1 } else { self.length });
+            softmax_row(row);
+            hidden.fill(0.0);
+        }
+    }
 }
 
 #[inline(always)]
@@ -119,10 +175,7 @@ pub(super) fn layer_norm(
         return None;
     }
     out.par_chunks_mut(LIGHT_ROWS * dim).for_each(|rows| {
-        Arch::new().dispatch(
-            #[inline(always)]
-            || rows.chunks_exact_mut(dim).for_each(|row| norm_row(row, gamma, beta, norm.epsilon)),
-        );
+        Arch::new().dispatch(NormRows { rows, gamma, beta, epsilon: norm.epsilon });
     });
     Some(tensor(out, [tokens, dim], &x.device()))
 }
@@ -195,17 +248,7 @@ impl Heads {
         let product = MatMut::from_row_major_slice_mut(&mut scores, length, length);
         let scale = 1.0 / (d as f32).sqrt();
         matmul(product, Accum::Replace, part(0), part(1).transpose(), scale, Par::Seq);
-        Arch::new().dispatch(
-            #[inline(always)]
-            || {
-                for (from, row) in scores.chunks_exact_mut(length).enumerate() {
-                    let causal = self.mask == AttentionMask::Causal;
-                    let (row, hidden) = row.split_at_mut(if causal { from + 1 } else { length });
-                    softmax_row(row);
-                    hidden.fill(0.0);
-                }
-            },
-        );
+        Arch::new().dispatch(SoftmaxRows { scores: &mut scores, length, mask: self.mask });
         let mut out = vec![0.0f32; length * d];
         let weights = MatRef::from_row_major_slice(&scores, length, length);
         let product = MatMut::from_row_major_slice_mut(&mut out, length, d);
@@ -248,9 +291,11 @@ fn sum_squares(row: &[f32]) -> f32 {
 fn exp(x: f32) -> f32 {
     // Beyond these the result is 0 or the largest power of two, never infinite.
     let x = x.clamp(-87.0, 88.0);
-    // Adding and taking away 1.5 · 2²³ rounds to the nearest whole number.
+    // Adding and taking away 1.5 · 2²³ rounds to the nearest whole number, and leaves it in the
+    // lowest bits of the sum: a conversion would not be done on vectors.
     const ROUND: f32 = 12_582_912.0;
-    let n = (x * std::f32::consts::LOG2_E + ROUND) - ROUND;
+    let sum = x * std::f32::consts::LOG2_E + ROUND;
+    let n = sum - ROUND;
     // ln 2 in two parts, the first of few bits, so that the difference is exact.
     let r = (x - n * 0.693_359_4) + n * 2.121_944_4e-4;
     let p = 1.987_569_2e-4;
@@ -260,7 +305,7 @@ fn exp(x: f32) -> f32 {
     let p = p * r + 1.666_666_5e-1;
     let p = p * r + 0.5;
     let e = (p * r * r + r) + 1.0;
-    let power = f32::from_bits((((n as i32) + 127) << 23) as u32);
+    let power = f32::from_bits((sum.to_bits() << 23).wrapping_add(127 << 23));
     e * power
 }
 
