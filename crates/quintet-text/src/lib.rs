@@ -1,6 +1,8 @@
 #![doc = include_str!("../README.md")]
 
 mod bert;
+mod gpt2;
+mod network;
 mod open;
 mod pooling;
 mod pretrained;
@@ -11,6 +13,7 @@ mod tfidf_svd;
 mod tokenize;
 
 pub use bert::{Bert, BertConfig, BertLayout};
+pub use gpt2::{Gpt2, Gpt2Config};
 pub use open::{MAX_TEXT_BYTES, open_text};
 pub use pooling::Pooling;
 pub use pretrained::{LongText, NAME as BERT, PretrainedText, PretrainedTextConfig, TokenIds};

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokenizers::Tokenizer;
 
-use crate::bert::{Bert, BertConfig};
+use crate::network::{Network, NetworkConfig};
 use crate::open::{TEXT_ORIGIN, open_text};
 use crate::pooling::{Pooling, PoolingConfig};
 
@@ -82,7 +82,7 @@ pub struct TokenIds(Vec<Vec<u32>>);
 pub struct PretrainedText {
     info: EncoderInfo,
     tokenizer: Tokenizer,
-    network: Bert,
+    network: Network,
     /// Where the arrays are.
     device: Device,
     pooling: Pooling,
@@ -112,9 +112,8 @@ impl PretrainedText {
     /// or arrays that do not fit; the file and the key are named.
     pub fn open(config: &PretrainedTextConfig, device: &Device) -> Result<Self, EncodeError> {
         let folder = config.weights.as_path();
-        let network: BertConfig = json(&folder.join("config.json"))?;
         let at = folder.join("config.json");
-        network.validate().map_err(|e| refused(&at, &e))?;
+        let network = NetworkConfig::read(json(&at)?).map_err(|e| refused(&at, &e))?;
         let modules = Modules::read(folder)?;
         let longest = network.max_tokens();
         let max_tokens = config.max_tokens.or(modules.max_tokens).unwrap_or(longest).min(longest);
@@ -129,21 +128,21 @@ impl PretrainedText {
         tokenizer.with_padding(None);
         tokenizer.with_truncation(None).map_err(|e| refused(&path, &e.to_string()))?;
         let known = tokenizer.get_vocab_size(true);
-        if known > network.vocab_size {
-            let found = format!("{known} tokens for a network of {}", network.vocab_size);
+        if known > network.vocab_size() {
+            let found = format!("{known} tokens for a network of {}", network.vocab_size());
             return Err(refused(&path, &found));
         }
         Ok(Self {
             info: EncoderInfo {
                 name: NAME.to_owned(),
                 modality: Modality::Text,
-                dim: network.hidden_size,
+                dim: network.dim(),
                 limits: format!("{max_tokens} tokens a window, texts up to 16 MiB"),
             },
             tokenizer,
-            network: load(&network, folder, device)?,
+            network: network.load(Loader::open(&folder.join(WEIGHTS), device)?, NAME)?,
             device: device.clone(),
-            pooling: config.pooling.or(modules.pooling).unwrap_or(Pooling::Mean),
+            pooling: config.pooling.or(modules.pooling).unwrap_or(network.usual_pooling()),
             normalise: config.normalise.unwrap_or(modules.normalise),
             max_tokens,
             long: config.long,
@@ -206,28 +205,6 @@ fn groups<'w, 'i>(windows: &'w [&'i [u32]], most: usize) -> Vec<&'w [&'i [u32]]>
     groups.push(&windows[start..]);
     groups.retain(|group| !group.is_empty());
     groups
-}
-
-fn load(config: &BertConfig, folder: &Path, device: &Device) -> Result<Bert, EncodeError> {
-    let loader = Loader::open(&folder.join(WEIGHTS), device)?;
-    let root = loader.root();
-    let prefixed = root.at(config.prefix());
-    // With the head of a task, the network has a prefix; alone, it has none.
-    let params = if prefixed.has("embeddings.word_embeddings.weight") { prefixed } else { root };
-    let network = config.init(&params);
-    const HEADS: [&str; 9] = [
-        "pooler.",
-        "bert.pooler.",
-        "roberta.pooler.",
-        "cls.",
-        "classifier.",
-        "pre_classifier.",
-        "lm_head.",
-        "vocab_",
-        "qa_outputs.",
-    ];
-    loader.finish(NAME, &HEADS)?;
-    Ok(network)
 }
 
 /// What the files of sentence-transformers say.
@@ -376,7 +353,7 @@ pub(crate) fn entry() -> EncoderEntry {
     EncoderEntry {
         name: NAME,
         modality: Modality::Text,
-        summary: "BERT, RoBERTa, DistilBERT, MiniLM with trained weights and their pooling",
+        summary: "BERT, RoBERTa, DistilBERT, MiniLM, GPT-2 with trained weights and their pooling",
         weights: Some(FILES),
         build: Arc::new(|params| Ok(Box::new(Spec::new(params)?))),
     }

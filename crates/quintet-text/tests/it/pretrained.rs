@@ -2,13 +2,17 @@
 
 use std::path::{Path, PathBuf};
 
-use burn::tensor::Device;
+use burn::tensor::{Device, Tensor};
 use quintet_core::{Registry, SeedStream};
 use quintet_tensor::nn::Loader;
 use quintet_tensor::{EncodeError, Encoder, EncoderEntry, RawMedia, WeightError};
-use quintet_text::{BertConfig, LongText, Pooling, PretrainedText, PretrainedTextConfig};
+use quintet_text::{
+    BertConfig, Gpt2Config, LongText, Pooling, PretrainedText, PretrainedTextConfig,
+};
 use serde::Deserialize;
 use serde_json::json;
+
+const NAMES: [&str; 4] = ["bert", "distilbert", "roberta", "gpt2"];
 
 #[derive(Deserialize)]
 struct Expected {
@@ -37,19 +41,29 @@ fn close(found: &[f32], expected: &[f32], what: &str) {
     }
 }
 
+/// Ids and lengths of sequences to the states of their tokens.
+type Run = Box<dyn Fn(&[u32], &[usize]) -> Tensor<2>>;
+
 #[test]
 fn every_token_has_the_state_that_the_reference_gives_it() {
     for device in quintet_testkit::devices() {
-        for name in ["bert", "distilbert", "roberta"] {
+        for name in NAMES {
             let expected: Vec<Expected> = read(folder(name).join("expected.json"));
-            let config: BertConfig = read(folder(name).join("config.json"));
             let loader = Loader::open(&folder(name).join("model.safetensors"), &device).unwrap();
-            let network = config.init(&loader.root());
+            let json = folder(name).join("config.json");
+            let there = device.clone();
+            let run: Run = if name == "gpt2" {
+                let network = read::<Gpt2Config>(json).init(&loader.root());
+                Box::new(move |ids, lengths| network.forward(ids, lengths, &there))
+            } else {
+                let network = read::<BertConfig>(json).init(&loader.root());
+                Box::new(move |ids, lengths| network.forward(ids, lengths, &there))
+            };
             loader.finish(name, &["pooler."]).unwrap();
             // All texts at once, one after the other.
             let ids: Vec<u32> = expected.iter().flat_map(|e| e.ids.clone()).collect();
             let lengths: Vec<usize> = expected.iter().map(|e| e.ids.len()).collect();
-            let hidden = network.forward(&ids, &lengths, &device);
+            let hidden = run(&ids, &lengths);
             let hidden = hidden.into_data().convert::<f32>().try_to_vec::<f32>().unwrap();
             let want: Vec<f32> = expected.iter().flat_map(|e| e.hidden.clone()).collect();
             close(&hidden, &want, &format!("{name} on {device:?}"));
@@ -59,9 +73,10 @@ fn every_token_has_the_state_that_the_reference_gives_it() {
 
 #[test]
 fn a_text_becomes_the_mean_of_its_tokens_or_what_is_asked_for() {
-    for name in ["bert", "distilbert", "roberta"] {
+    for name in NAMES {
         let expected: Vec<Expected> = read(folder(name).join("expected.json"));
-        let encoder = PretrainedText::open(&config(name), &Device::flex()).unwrap();
+        let mean = PretrainedTextConfig { pooling: Some(Pooling::Mean), ..config(name) };
+        let encoder = PretrainedText::open(&mean, &Device::flex()).unwrap();
         let dim = encoder.info().dim;
         let cls = PretrainedTextConfig {
             pooling: Some(Pooling::Cls),
@@ -96,7 +111,7 @@ fn entry() -> EncoderEntry {
 #[test]
 fn the_contract_of_encoders() {
     for device in quintet_testkit::devices() {
-        for name in ["bert", "distilbert", "roberta"] {
+        for name in NAMES {
             let params = json!({ "weights": folder(name) });
             quintet_testkit::check_encoder_with(&entry(), &params, &device);
         }

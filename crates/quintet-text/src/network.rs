@@ -1,0 +1,124 @@
+//! The networks that `config.json` can ask for, behind one face.
+
+use burn::prelude::*;
+use quintet_tensor::nn::{Loader, Params};
+use quintet_tensor::{EncodeError, WeightError};
+use serde_json::Value;
+
+use crate::bert::{Bert, BertConfig};
+use crate::gpt2::{Gpt2, Gpt2Config};
+use crate::pooling::Pooling;
+
+/// What a network is, by its `model_type`.
+pub(crate) enum NetworkConfig {
+    Bert(BertConfig),
+    Gpt2(Gpt2Config),
+}
+
+impl NetworkConfig {
+    /// Reads `config.json`.
+    pub(crate) fn read(json: Value) -> Result<Self, String> {
+        let kind = json.get("model_type").and_then(Value::as_str).unwrap_or_default().to_owned();
+        let said = |e: serde_json::Error| e.to_string();
+        let config = match kind.as_str() {
+            "bert" | "roberta" | "distilbert" => {
+                Self::Bert(serde_json::from_value(json).map_err(said)?)
+            }
+            "gpt2" => Self::Gpt2(serde_json::from_value(json).map_err(said)?),
+            _ => {
+                let known = "bert, roberta, distilbert or gpt2";
+                return Err(format!("model_type: expected {known}, found {kind:?}"));
+            }
+        };
+        match &config {
+            Self::Bert(config) => config.validate()?,
+            Self::Gpt2(config) => config.validate()?,
+        }
+        Ok(config)
+    }
+
+    pub(crate) fn dim(&self) -> usize {
+        match self {
+            Self::Bert(config) => config.hidden_size,
+            Self::Gpt2(config) => config.n_embd,
+        }
+    }
+
+    pub(crate) fn max_tokens(&self) -> usize {
+        match self {
+            Self::Bert(config) => config.max_tokens(),
+            Self::Gpt2(config) => config.n_positions,
+        }
+    }
+
+    pub(crate) fn vocab_size(&self) -> usize {
+        match self {
+            Self::Bert(config) => config.vocab_size,
+            Self::Gpt2(config) => config.vocab_size,
+        }
+    }
+
+    /// How tokens become one vector where nobody says so: the last token of GPT-2 alone has seen
+    /// all of them.
+    pub(crate) fn usual_pooling(&self) -> Pooling {
+        match self {
+            Self::Bert(_) => Pooling::Mean,
+            Self::Gpt2(_) => Pooling::Last,
+        }
+    }
+
+    /// The network with the arrays of a file, whose names may have the prefix of a task.
+    pub(crate) fn load(&self, loader: Loader, name: &str) -> Result<Network, EncodeError> {
+        let below = |prefix: &str, has: &str| -> Params<'_> {
+            let prefixed = loader.root().at(prefix);
+            if prefixed.has(has) { prefixed } else { loader.root() }
+        };
+        const HEADS: [&str; 10] = [
+            "pooler.",
+            "bert.pooler.",
+            "roberta.pooler.",
+            "cls.",
+            "classifier.",
+            "pre_classifier.",
+            "lm_head.",
+            "vocab_",
+            "qa_outputs.",
+            "score.",
+        ];
+        let network = match self {
+            Self::Bert(config) => {
+                let first = "embeddings.word_embeddings.weight";
+                Network::Bert(Box::new(config.init(&below(config.prefix(), first))))
+            }
+            Self::Gpt2(config) => {
+                Network::Gpt2(Box::new(config.init(&below("transformer", "wte.weight"))))
+            }
+        };
+        match loader.finish(name, &HEADS) {
+            // Old files of GPT-2 hold the causal mask as an array of each layer.
+            Err(WeightError::Keys { unexpected, missing, misshapen, .. })
+                if matches!(self, Self::Gpt2(_))
+                    && missing.is_empty()
+                    && misshapen.is_empty()
+                    && unexpected.iter().all(|key| key.contains(".attn.bias")) => {}
+            done => done?,
+        }
+        Ok(network)
+    }
+}
+
+/// A network with its arrays.
+pub(crate) enum Network {
+    Bert(Box<Bert>),
+    Gpt2(Box<Gpt2>),
+}
+
+impl Network {
+    /// The last hidden state of every token.
+    pub(crate) fn forward(&self, ids: &[u32], lengths: &[usize], device: &Device) -> Tensor<2> {
+        match self {
+            Self::Bert(network) => network.forward(ids, lengths, device),
+            Self::Gpt2(network) => network.forward(ids, lengths, device),
+        }
+    }
+}
