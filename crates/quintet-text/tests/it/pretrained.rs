@@ -11,6 +11,7 @@ use quintet_text::{
 };
 use serde::Deserialize;
 use serde_json::json;
+use tokenizers::Tokenizer;
 
 const NAMES: [&str; 4] = ["bert", "distilbert", "roberta", "gpt2"];
 
@@ -184,4 +185,24 @@ fn files_and_parameters_that_are_not_there_are_named() {
     let text = RawMedia::Text("boat".to_owned());
     let error = spec.fit(&[&text], SeedStream::new(1), &Device::flex()).map(|_| ()).unwrap_err();
     assert!(error.to_string().contains("tokenizer.json"), "{error}");
+}
+
+#[test]
+fn a_thousand_strings_of_every_kind_have_the_token_ids_of_the_reference() {
+    type Hash = (usize, String);
+    let rows: Vec<(String, Hash, Hash)> = read(folder("strings.json"));
+    assert_eq!(rows.len(), 1_000);
+    assert!(rows.iter().any(|row| row.0.chars().count() >= 10_000));
+    let tokens = |name: &str| Tokenizer::from_file(folder(name).join("tokenizer.json")).unwrap();
+    // GPT-2 has the tokenizer of RoBERTa with nothing around it: the hash is of that.
+    let (pieces, bytes) = (tokens("bert"), tokens("gpt2"));
+    for (text, as_pieces, as_bytes) in &rows {
+        for (tokenizer, want) in [(&pieces, as_pieces), (&bytes, as_bytes)] {
+            let encoding = tokenizer.encode_fast(text.as_str(), true).unwrap();
+            let modulus = (1u128 << 61) - 1;
+            let hash = |hash: u128, id: &u32| (hash * 1_000_003 + u128::from(*id) + 1) % modulus;
+            let found = encoding.get_ids().iter().fold(0, hash);
+            assert_eq!((encoding.len(), found.to_string()), *want, "{text:?}");
+        }
+    }
 }
