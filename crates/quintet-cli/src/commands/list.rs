@@ -11,7 +11,9 @@ pub(crate) fn run(args: &ListArgs) -> anyhow::Result<()> {
     let known = Registries::new()?;
     let mut rows: Vec<[String; 3]> = Vec::new();
     for e in known.encoders.iter() {
-        rows.push([format!("{} encoder", e.modality), e.name.into(), e.summary.into()]);
+        let needs = e.weights.map(|files| format!("; `weights` is a folder with {files}"));
+        let summary = format!("{}{}", e.summary, needs.unwrap_or_default());
+        rows.push([format!("{} encoder", e.modality), e.name.into(), summary]);
     }
     for f in known.fusions.iter() {
         rows.push(["fusion".into(), f.name.into(), f.summary.into()]);

@@ -129,3 +129,11 @@ fn no_path_leads_out_of_the_data_root() {
         &["/data/clicks.csv", "inside the data root"],
     );
 }
+
+#[test]
+fn an_encoder_without_its_weights_says_which_files_it_wants() {
+    let encoder = "encoder = \"tfidf-svd\"\nparams = { dim = 3 }";
+    refused(encoder, "encoder = \"bert\"", &["bert", "`weights`", "tokenizer.json"]);
+    let nowhere = "encoder = \"bert\"\nparams = { weights = \"nowhere\" }";
+    refused(encoder, nowhere, &["nowhere", "model.safetensors"]);
+}
