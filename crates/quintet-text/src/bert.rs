@@ -11,6 +11,9 @@ use quintet_tensor::nn::{
 };
 use serde::{Deserialize, Serialize};
 
+/// More layers than this are no network but a damaged file.
+pub(crate) const MOST_LAYERS: usize = 1_000;
+
 /// Which names the arrays have, and where positions begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -95,6 +98,10 @@ impl BertConfig {
         }
         if self.max_tokens() == 0 || self.hidden_size == 0 || self.vocab_size == 0 {
             return Err("a size of 0".to_owned());
+        }
+        if self.num_hidden_layers > MOST_LAYERS {
+            let found = self.num_hidden_layers;
+            return Err(format!("num_hidden_layers: at most {MOST_LAYERS}, found {found}"));
         }
         activation(&self.hidden_act).map(|_| ())
     }
@@ -208,7 +215,7 @@ impl BertLayer {
         let (dim, inner) = (config.hidden_size, config.intermediate_size);
         let norm = |name| LayerNorm::new(&params.at(name), dim, config.layer_norm_eps);
         Self {
-            qkv: Linear::joined(&names.qkv.map(|name| Linear::new(&params.at(name), dim, dim))),
+            qkv: Linear::joined(params, &names.qkv, dim, dim),
             attention_out: Linear::new(&params.at(names.attention_out), dim, dim),
             attention_norm: norm(names.attention_norm),
             wide: Linear::new(&params.at(names.wide), dim, inner),

@@ -8,7 +8,7 @@ use quintet_tensor::nn::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::bert::activation;
+use crate::bert::{MOST_LAYERS, activation};
 
 /// What `config.json` says of the architecture.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -54,6 +54,9 @@ impl Gpt2Config {
         }
         if self.n_positions == 0 || self.n_embd == 0 || self.vocab_size == 0 {
             return Err("a size of 0".to_owned());
+        }
+        if self.n_layer > MOST_LAYERS {
+            return Err(format!("n_layer: at most {MOST_LAYERS}, found {}", self.n_layer));
         }
         activation(&self.activation_function).map(|_| ())
     }

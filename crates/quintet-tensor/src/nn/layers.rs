@@ -73,8 +73,18 @@ impl Linear {
         Self { weight, bias: Some(params.array("bias", [d_out], Init::Zeros)) }
     }
 
-    /// Several layers of one input as one, their outputs side by side.
-    pub fn joined(layers: &[Self]) -> Self {
+    /// The layers below `names`, all `[d_in, d_out]` and of one input, as one: their outputs
+    /// side by side.
+    pub fn joined(params: &Params, names: &[&str], d_in: usize, d_out: usize) -> Self {
+        let layers: Vec<Self> =
+            names.iter().map(|name| Self::new(&params.at(name), d_in, d_out)).collect();
+        if params.failed() {
+            // It is refused in the end; joining would take the memory that a stranger asks for.
+            let width = names.len() * d_out;
+            let weight =
+                Tensor::<2>::zeros([1, 1], &layers[0].weight.device()).expand([width, d_in]);
+            return Self { weight, bias: None };
+        }
         let weight = Tensor::cat(layers.iter().map(|l| l.weight.clone()).collect(), 0);
         let biases: Option<Vec<Tensor<1>>> = layers.iter().map(|l| l.bias.clone()).collect();
         Self { weight, bias: biases.map(|biases| Tensor::cat(biases, 0)) }

@@ -92,15 +92,14 @@ impl Loader {
         })
     }
 
-    fn numbers(&self, name: &str, shape: &[usize], init: Init) -> Vec<f32> {
-        let n = shape.iter().product();
+    /// None where an array of the file is not as it should be, which is noted.
+    fn numbers(&self, name: &str, shape: &[usize], init: Init) -> Option<Vec<f32>> {
         match &self.source {
-            Err(seed) => draw(*seed, name, n, init),
-            Ok(file) => self.of_file(file, name, shape).unwrap_or_else(|| vec![0.0; n]),
+            Err(seed) => Some(draw(*seed, name, shape.iter().product(), init)),
+            Ok(file) => self.of_file(file, name, shape),
         }
     }
 
-    /// None where the array is not as it should be, which is noted.
     fn of_file(&self, file: &WeightFile, name: &str, shape: &[usize]) -> Option<Vec<f32>> {
         let mut account = self.account.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         account.used.insert(name.to_owned());
@@ -169,10 +168,20 @@ impl Params<'_> {
         file.shape(&self.name(name)).map(<[usize]>::to_vec)
     }
 
-    /// An array. One that is missing or misshapen is noted for [`Loader::finish`] and zero until
-    /// then.
+    /// Whether an array was missing or misshapen so far: what is built will be refused.
+    pub fn failed(&self) -> bool {
+        let account = &self.loader.account;
+        let account = account.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        !account.missing.is_empty() || !account.misshapen.is_empty() || account.failed.is_some()
+    }
+
+    /// An array. One that is missing or misshapen is noted for [`Loader::finish`]; until then one
+    /// zero stands for all of its numbers, because its size is the word of a stranger.
     pub fn array<const D: usize>(&self, name: &str, shape: [usize; D], init: Init) -> Tensor<D> {
-        let numbers = self.loader.numbers(&self.name(name), &shape, init);
-        Tensor::from_data(TensorData::new(numbers, shape), &self.loader.device)
+        let device = &self.loader.device;
+        match self.loader.numbers(&self.name(name), &shape, init) {
+            Some(numbers) => Tensor::from_data(TensorData::new(numbers, shape), device),
+            None => Tensor::<D>::zeros([1; D], device).expand(shape),
+        }
     }
 }

@@ -164,6 +164,11 @@ fn weights_that_do_not_fit_are_one_error_that_lists_them() {
     let wide = open("\"intermediate_size\": 40", "\"intermediate_size\": 41").to_string();
     let shapes = "intermediate.dense.weight (expected [41, 24], found [40, 24])";
     assert!(wide.contains(shapes), "{wide}");
+    // Sizes that no memory holds are refused like any others.
+    let huge = open("\"hidden_size\": 24", "\"hidden_size\": 1200000000").to_string();
+    assert!(huge.contains("misshapen") && huge.contains("[1200000000, 1200000000]"), "{huge}");
+    let deep = open("\"num_hidden_layers\": 2", "\"num_hidden_layers\": 2000000000").to_string();
+    assert!(deep.contains("at most 1000, found 2000000000"), "{deep}");
     let heads = open("\"num_attention_heads\": 3", "\"num_attention_heads\": 5").to_string();
     assert!(heads.contains("config.json") && heads.contains("multiple"), "{heads}");
     let act = open("\"hidden_act\": \"gelu\"", "\"hidden_act\": \"swish\"").to_string();
