@@ -119,6 +119,11 @@ def main():
     runs = {name: [] for name in commands}
     for _ in range(repeats):
         for name, command in commands.items():
+            # A file that was not read for half a minute may have left the cache of the system:
+            # the first tool of each turn would then read from the disk, and the others not.
+            with open(path, "rb") as file:
+                while file.read(1 << 24):
+                    pass
             runs[name].append(one(command))
     first = runs["quintet"][0]["counts"]
     for name, results in runs.items():
