@@ -124,7 +124,7 @@ pub struct SqlDerive {
 
 impl SqlConfig {
     pub(crate) fn validate(&self) -> Result<(), IngestError> {
-        const SMALLEST: usize = 16;
+        const SMALLEST: usize = 32;
         if self.memory_mib < SMALLEST {
             let expected = format!("{SMALLEST} or more");
             return Err(config("sql.memory_mib", &expected, &self.memory_mib.to_string()));
@@ -230,7 +230,7 @@ mod tests {
     fn what_cannot_work_is_named_before_a_file_is_opened() {
         assert!(error("tables = {}\ninteractions = []").contains("sql.interactions"));
         let small = format!("memory_mib = 1\n{ONE}tables = {{}}");
-        assert!(error(&small).contains("expected 16 or more, found 1"));
+        assert!(error(&small).contains("expected 32 or more, found 1"));
         let name = format!("{ONE}tables = {{ \"a b\" = {{ path = \"a.csv\" }} }}");
         assert!(error(&name).contains("\"a b\""));
         let folder = format!("{ONE}tables = {{ a = {{ path = \"folder\" }} }}");

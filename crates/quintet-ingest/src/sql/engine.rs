@@ -73,9 +73,9 @@ impl Engine {
         let mut options = ConfigOptions::new();
         options.execution.target_partitions = threads;
         // The smallest amount that can be given out is a batch.
-        let batch = (bytes / (threads * (8 << 10))).clamp(1 << 8, 1 << 13);
+        let batch = (bytes / (threads * (32 << 10))).clamp(1 << 7, 1 << 13);
         // What a sort keeps back to merge what it has spilled, for each thread and a few sorts.
-        options.execution.sort_spill_reservation_bytes = (bytes / (8 * threads)).min(10 << 20);
+        options.execution.sort_spill_reservation_bytes = (bytes / (4 * threads)).min(32 << 20);
         // Every thread holds a row group that it writes.
         let row_group = (bytes / (8 * threads * ROW)).clamp(1 << 13, 1 << 17);
         options.optimizer.prefer_hash_join = false;

@@ -301,7 +301,7 @@ fn parquet_with_numbers_for_ids_and_real_times_is_shaped_too() {
 
 #[test]
 fn tables_larger_than_the_memory_of_the_engine_spill_and_give_the_same() {
-    // About 60 MB as columns in memory, under a limit of 16 MiB.
+    // About 60 MB as columns in memory, under a limit of 32 MiB.
     let dir = log_folder(400_000, 5_000, 4_000, false);
     let shaping = ShapeConfig { user_core: 10, item_core: 20, ..ShapeConfig::default() };
     let splitting = SplitConfig::LeaveOneOut {};
@@ -309,7 +309,7 @@ fn tables_larger_than_the_memory_of_the_engine_spill_and_give_the_same() {
         let done = run(dir.path(), &derived(&shaping, Some(&splitting), memory));
         (done.dataset.events, done.report.derived)
     };
-    let (small, report) = done(16);
+    let (small, report) = done(32);
     assert!(small.len() > 300_000, "{report:?}");
     assert_eq!((small, report), done(1024));
 }
