@@ -196,7 +196,8 @@ impl Resolved {
     fn push_all(&mut self, sink: &mut Sink, block: &Block, file: FileId) -> bool {
         let catalog = &*sink.catalog;
         let n = block.lines.len();
-        if block.has_odd || catalog.knows_items || catalog.knows_users || !block.kinds.is_empty() {
+        let odd = block.users.contains(&ODD) || block.items.contains(&ODD);
+        if odd || catalog.knows_items || catalog.knows_users || !block.kinds.is_empty() {
             return false;
         }
         let Some((_, weight)) = self.kinds[0] else { return false };

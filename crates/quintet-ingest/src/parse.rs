@@ -7,7 +7,7 @@ use crate::log::{Flaw, shown};
 use crate::report::FaultCode;
 
 /// 2200-01-01 00:00 UTC. A time after it is far more likely a wrong unit than a late event.
-const LATEST: i64 = 7_258_118_400;
+pub(crate) const LATEST: i64 = 7_258_118_400;
 
 /// A finite number, rounded to 32 bits by way of 64: so that a number has the same value whether
 /// it comes as text or as a number of a typed column.

@@ -10,6 +10,7 @@ use crate::IngestError;
 use crate::config::{IngestConfig, InteractionColumns, TimeUnit};
 use crate::config_sql::SqlDerive;
 use crate::log::{Flaw, Log};
+use crate::parse::LATEST;
 use crate::report::{DerivedReport, FaultCode};
 
 /// What a row can lack, in the order in which it is asked; the number in the column `flaw` is
@@ -24,9 +25,6 @@ const FLAWS: [(FaultCode, &str); 8] = [
     (FaultCode::EmptyEvent, "the kind of event"),
     (FaultCode::BadPart, "train, valid or test, or 0, 1 or 2"),
 ];
-
-/// 2200-01-01 00:00 UTC.
-const LATEST: i64 = 7_258_118_400;
 
 /// Stores the events of a derived table; gives its name and a report that has the rows without
 /// an event.
@@ -96,15 +94,11 @@ impl Columns<'_> {
         let weight = self.weight();
         let no_time = match (&self.columns.timestamp, self.columns.optional_timestamp) {
             (None, _) => "FALSE".to_owned(),
-            (Some(name), true) => {
-                format!("_time IS NULL AND NOT ({})", self.is_blank(&format!("_{name}"), name))
-            }
+            (Some(_), true) => "_time IS NULL AND NOT _blank_time".to_owned(),
             (Some(_), false) => "_time IS NULL".to_owned(),
         };
-        let keep = match &self.columns.timestamp {
-            Some(name) => format!(", {} AS {}", quoted(name), quoted(&format!("_{name}"))),
-            None => String::new(),
-        };
+        let blank_time = self.columns.timestamp.as_ref();
+        let blank_time = blank_time.map_or("TRUE".to_owned(), |name| self.is_blank(name, name));
         let (user_kind, item_kind) = (&self.columns.user, &self.columns.item);
         Ok(format!(
             r#"SELECT "user", "item", CAST(_weight * _number AS REAL) AS value,
@@ -122,7 +116,8 @@ impl Columns<'_> {
                 ELSE 0 END AS flaw
             FROM (SELECT *, {weight} AS _weight FROM (
                 SELECT {user} AS "user", {item} AS "item", {number} AS _number,
-                    {time} AS _time, {event} AS _event, {part} AS _part{keep}
+                    {time} AS _time, {event} AS _event, {part} AS _part,
+                    {blank_time} AS _blank_time
                 FROM ({query}) AS _source) AS _cells) AS _rows"#,
             blank_user = self.is_blank("user", user_kind),
             blank_item = self.is_blank("item", item_kind),

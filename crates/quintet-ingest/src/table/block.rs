@@ -81,8 +81,6 @@ pub(crate) struct Block {
     pub(crate) new_users: Vec<String>,
     pub(crate) new_items: Vec<String>,
     pub(crate) kind_names: Vec<String>,
-    /// Whether any row is [`ODD`].
-    pub(crate) has_odd: bool,
     /// Lines without anything on them.
     pub(crate) blank: u64,
     /// Where each row starts in the bytes.
@@ -107,12 +105,11 @@ impl Block {
         clear(&mut self.times, room(asked.timestamp));
         clear(&mut self.kinds, room(asked.event));
         clear(&mut self.parts, room(asked.part));
-        (self.has_odd, self.blank) = (false, 0);
+        self.blank = 0;
     }
 
     /// Marks a row that has to be read as text; the columns keep their length.
     fn push_odd(&mut self, asked: &Asked) {
-        self.has_odd = true;
         self.users.push(ODD);
         self.items.push(ODD);
         self.push_rest(asked, Rest::default(), 0);

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use arrow_array::{ArrayRef, Float64Array, Int64Array, StringArray, TimestampSecondArray};
 use quintet_core::SeedStream;
 use quintet_data::{Dataset, Part, ShapeConfig, ShapeReport, SplitConfig, shape, split};
-use quintet_ingest::{DerivedSplit, IngestError, Ingested};
+use quintet_ingest::{DerivedSplit, FaultCode, IngestError, Ingested};
 use tempfile::TempDir;
 
 use crate::formats::parquet;
@@ -297,6 +297,22 @@ fn parquet_with_numbers_for_ids_and_real_times_is_shaped_too() {
     let report = &done.report.derived[0];
     assert_eq!((report.rows_in, report.shape.merged_repeats, report.shape.users_capped), (6, 1, 1));
     assert!(report.adds_up(), "{report:?}");
+}
+
+#[test]
+fn columns_may_have_any_name_and_a_time_may_be_absent() {
+    let log = "user,time,value\na,,1\na,7,2\nb, ,3\nb,x,4\n";
+    let dir = folder(&[("log.csv", log)]);
+    let text = "[sql.tables]\nlog = { path = 'log.csv' }\n\
+        [[sql.derive]]\nname = 'd'\nquery = 'SELECT *, value AS item FROM log'\n\
+        columns = { value = 'value', timestamp = 'time', optional_timestamp = true }\n\
+        [[sql.interactions]]\nquery = 'SELECT * FROM d ORDER BY \"item\"'\n\
+        columns = { timestamp = 'timestamp', optional_timestamp = true }";
+    let done = run(dir.path(), text);
+    let times: Vec<_> = done.dataset.events.iter().map(|e| e.timestamp).collect();
+    assert_eq!(times, [None, Some(7), None]);
+    let left_out = &done.report.derived[0].left_out;
+    assert_eq!(left_out.get(&FaultCode::BadTimestamp), Some(&1), "{left_out:?}");
 }
 
 #[test]

@@ -17,6 +17,10 @@ mod params;
 
 use burn::tensor::Device;
 
+pub use attention::{AttentionMask, attention};
+pub use layers::{Activation, Embedding, LayerNorm, Linear};
+pub use params::{Init, Loader, Params};
+
 /// Whether a device computes on this processor's own memory, with the fused forms: work is then
 /// best cut into small pieces that run side by side.
 pub fn is_host(device: &Device) -> bool {
@@ -28,7 +32,3 @@ pub fn is_host(device: &Device) -> bool {
         false
     }
 }
-
-pub use attention::{AttentionMask, attention};
-pub use layers::{Activation, Embedding, LayerNorm, Linear};
-pub use params::{Init, Loader, Params};
