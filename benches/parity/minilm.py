@@ -53,11 +53,10 @@ def ours(quintet, out, folder, weights):
                str(HERE.resolve() / "minilm.toml"), "--data-root", str(pathlib.Path(folder).resolve()),
                "--out", "."]
     start = time.perf_counter()
-    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
     subprocess.run(command, cwd=out, check=True, capture_output=True)
+    # Of the largest child so far: only the first run, before any peer, says ours.
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-    return dict(seconds=time.perf_counter() - start,
-                peak_mb=peak / 1024 if peak > before or before == 0 else peak / 1024)
+    return dict(seconds=time.perf_counter() - start, peak_mb=peak / 1024)
 
 
 def compare(out):
@@ -83,7 +82,6 @@ def main():
                RAYON_NUM_THREADS="2")
     times = {"quintet": [], "sentence-transformers": []}
     for _ in range(repeats):
-        # Ours first: its peak is that of the largest child so far.
         times["quintet"].append(ours(quintet, out, folder, weights))
         line = subprocess.run([sys.executable, __file__, "--peer", out, weights], env=env,
                               check=True, capture_output=True, text=True).stdout

@@ -53,18 +53,8 @@ pub struct Linear {
 impl Linear {
     /// Arrays `weight` and `bias`.
     pub fn new(params: &Params, d_in: usize, d_out: usize) -> Self {
-        Self::with_std(params, d_in, d_out, 0.02)
-    }
-
-    /// As [`Linear::new`], drawn with another deviation where there is no file.
-    pub fn with_std(params: &Params, d_in: usize, d_out: usize, std: f32) -> Self {
-        let weight = params.array("weight", [d_out, d_in], Init::Normal(std));
+        let weight = params.array("weight", [d_out, d_in], Init::Normal(0.02));
         Self { weight, bias: Some(params.array("bias", [d_out], Init::Zeros)) }
-    }
-
-    /// Without a bias.
-    pub fn without_bias(params: &Params, d_in: usize, d_out: usize) -> Self {
-        Self { weight: params.array("weight", [d_out, d_in], Init::Normal(0.02)), bias: None }
     }
 
     /// With the weight kept as `[d_in, d_out]`, which GPT-2 calls `Conv1D`.
@@ -75,6 +65,9 @@ impl Linear {
 
     /// The layers below `names`, all `[d_in, d_out]` and of one input, as one: their outputs
     /// side by side.
+    ///
+    /// # Panics
+    /// When there is no name.
     pub fn joined(params: &Params, names: &[&str], d_in: usize, d_out: usize) -> Self {
         let layers: Vec<Self> =
             names.iter().map(|name| Self::new(&params.at(name), d_in, d_out)).collect();
@@ -88,11 +81,6 @@ impl Linear {
         let weight = Tensor::cat(layers.iter().map(|l| l.weight.clone()).collect(), 0);
         let biases: Option<Vec<Tensor<1>>> = layers.iter().map(|l| l.bias.clone()).collect();
         Self { weight, bias: biases.map(|biases| Tensor::cat(biases, 0)) }
-    }
-
-    /// Width of the output.
-    pub fn d_out(&self) -> usize {
-        self.weight.dims()[0]
     }
 
     /// `[tokens, d_in] → [tokens, d_out]`, and the activation.

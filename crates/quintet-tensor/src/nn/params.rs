@@ -162,12 +162,6 @@ impl Params<'_> {
         }
     }
 
-    /// The shape of an array of the file.
-    pub fn shape(&self, name: &str) -> Option<Vec<usize>> {
-        let file = self.loader.source.as_ref().ok()?;
-        file.shape(&self.name(name)).map(<[usize]>::to_vec)
-    }
-
     /// Whether an array was missing or misshapen so far: what is built will be refused.
     pub fn failed(&self) -> bool {
         let account = &self.loader.account;
