@@ -24,30 +24,43 @@ fn riff_ends(bytes: &[u8]) -> bool {
     }
 }
 
-/// Whether a JPEG has an end-of-image marker outside its segments (marker syntax: ITU-T T.81,
-/// 1992, annex B.1.1). A marker inside a segment, as that of a thumbnail in the Exif data, does
-/// not count.
+/// Whether a JPEG has an end-of-image marker outside its segments. A marker inside a segment, as
+/// that of a thumbnail in the Exif data, does not count.
 fn jpeg_ends(bytes: &[u8]) -> bool {
+    jpeg_markers(bytes).any(|(code, _)| code == 0xd9)
+}
+
+/// The markers of a JPEG up to the end of the image, each with the content of its segment (marker
+/// syntax: ITU-T T.81, 1992, annex B.1.1).
+pub(crate) fn jpeg_markers(bytes: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
     let mut at = 2; // after the start-of-image marker
-    while let Some(&[prefix, code]) = bytes.get(at..at + 2) {
-        if prefix != 0xff {
-            at += 1; // entropy-coded data, or garbage between segments
-            continue;
-        }
-        match code {
-            0xd9 => return true,
-            // A fill byte: the marker begins one byte later.
-            0xff => at += 1,
-            // Markers without a length, and stuffed zeros of entropy-coded data.
-            0x00 | 0x01 | 0xd0..=0xd8 => at += 2,
-            _ => {
-                let Some(&[high, low]) = bytes.get(at + 2..at + 4) else { return false };
-                // The length counts its own two bytes, so below 2 it is a lie.
-                at += 2 + usize::from(u16::from_be_bytes([high, low])).max(2);
+    std::iter::from_fn(move || {
+        while let Some(&[prefix, code]) = bytes.get(at..at + 2) {
+            if prefix != 0xff {
+                at += 1; // entropy-coded data, or garbage between segments
+                continue;
+            }
+            match code {
+                0xd9 => {
+                    at = bytes.len();
+                    return Some((code, &bytes[..0]));
+                }
+                // A fill byte: the marker begins one byte later.
+                0xff => at += 1,
+                // Markers without a length, and stuffed zeros of entropy-coded data.
+                0x00 | 0x01 | 0xd0..=0xd8 => at += 2,
+                _ => {
+                    let &[high, low] = bytes.get(at + 2..at + 4)? else { return None };
+                    // The length counts its own two bytes, so below 2 it is a lie.
+                    let length = usize::from(u16::from_be_bytes([high, low])).max(2);
+                    let (from, to) = (at + 4, (at + 2 + length).min(bytes.len()));
+                    at += 2 + length;
+                    return Some((code, bytes.get(from..to).unwrap_or_default()));
+                }
             }
         }
-    }
-    false
+        None
+    })
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use quintet_tensor::{DecodeKind, EncodeError, RawMedia};
 
 use crate::colour_gradient::NAME;
 use crate::container::is_cut_short;
+use crate::jpeg;
 
 /// Largest file that is read, in bytes.
 pub const MAX_FILE_BYTES: u64 = 64 << 20;
@@ -86,7 +87,11 @@ pub fn decode_image(bytes: &[u8], origin: &str) -> Result<DynamicImage, EncodeEr
     }
     // Broken metadata does not make the picture unreadable: it stays as it is stored.
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
-    let mut image = DynamicImage::from_decoder(decoder).map_err(failed)?;
+    let exact = if format == ImageFormat::Jpeg { jpeg::decode(bytes) } else { None };
+    let mut image = match exact {
+        Some(image) => image,
+        None => DynamicImage::from_decoder(decoder).map_err(failed)?,
+    };
     image.apply_orientation(orientation);
     Ok(image)
 }

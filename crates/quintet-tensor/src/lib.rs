@@ -45,4 +45,4 @@ pub use pairwise::{
 pub use selfcheck::{SelfCheck, self_check};
 pub use table::{EmbeddingTable, unique_ids};
 pub use views::Views;
-pub use weights::{WeightError, WeightFile};
+pub use weights::{WeightError, WeightFile, weights_hash};

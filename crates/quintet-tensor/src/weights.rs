@@ -176,6 +176,17 @@ impl WeightFile {
     }
 }
 
+/// The blake3 hash of a file, by which features name what made them.
+///
+/// # Errors
+/// The file cannot be read.
+pub fn weights_hash(path: &Path) -> Result<String, WeightError> {
+    let unreadable = |source| WeightError::Read { path: path.to_owned(), source };
+    let mut hasher = blake3::Hasher::new();
+    hasher.update_reader(File::open(path).map_err(unreadable)?).map_err(unreadable)?;
+    Ok(hasher.finalize().to_hex().to_string())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -8,7 +8,8 @@ fn every_encoder_keeps_the_contract_on_every_device() {
     let mut registry = Registry::new("encoder");
     quintet_image::register(&mut registry).unwrap();
     for device in devices() {
-        for entry in registry.iter() {
+        // Those with the weights of others have them in `networks`.
+        for entry in registry.iter().filter(|entry| entry.weights.is_none()) {
             check_encoder(entry, &device);
         }
     }

@@ -7,3 +7,6 @@
 mod contract;
 mod files;
 mod hostile;
+mod networks;
+mod pixels;
+mod training;

@@ -17,7 +17,7 @@ use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::attention::AttentionMask;
-use super::layers::{Activation, LayerNorm};
+use super::layers::{Activation, LayerNorm, Linear};
 
 /// Rows of a product that one thread computes at a time.
 const ROWS: usize = 128;
@@ -25,22 +25,27 @@ const ROWS: usize = 128;
 const LIGHT_ROWS: usize = 64;
 
 /// The numbers of a tensor, where they lie in order in this process's memory.
-fn numbers<const D: usize>(x: &Tensor<D>) -> Option<FlexTensor> {
+pub(super) fn numbers<const D: usize>(x: &Tensor<D>) -> Option<FlexTensor> {
     let x = x.clone().try_into_primitive::<Flex>().ok()?;
     x.as_slice::<f32>().is_some().then_some(x)
 }
 
-fn tensor<const D: usize>(numbers: Vec<f32>, shape: [usize; D], device: &Device) -> Tensor<D> {
+pub(super) fn tensor<const D: usize>(
+    numbers: Vec<f32>,
+    shape: [usize; D],
+    device: &Device,
+) -> Tensor<D> {
     Tensor::from_data(TensorData::new(numbers, shape), device)
 }
 
-/// `f(x Wᵀ + b)`.
+/// `f(x Wᵀ + b + residual)`.
 pub(super) fn linear(
     x: &Tensor<2>,
-    weight: &Tensor<2>,
-    bias: Option<&Tensor<1>>,
+    layer: &Linear,
+    residual: Option<&Tensor<2>>,
     activation: Activation,
 ) -> Option<Tensor<2>> {
+    let (weight, bias) = (&layer.weight, layer.bias.as_ref());
     let ([tokens, d_in], [d_out, _]) = (x.dims(), weight.dims());
     let (x_kept, weight_kept) = (numbers(x)?, weight.clone().try_into_primitive::<Flex>().ok()?);
     // A weight that was transposed lies the other way round and is read so.
@@ -48,11 +53,8 @@ pub(super) fn linear(
         Some(_) => (weight_kept, false),
         None => (numbers(&weight.clone().transpose())?, true),
     };
-    let bias = bias.map(numbers);
-    let bias = match &bias {
-        Some(bias) => bias.as_ref()?.as_slice::<f32>()?,
-        None => &[],
-    };
+    let (bias, residual) = (bias.map(numbers), residual.map(numbers));
+    let (bias, residual) = (optional(&bias)?, optional(&residual)?);
     let (x_numbers, w) = (x_kept.as_slice::<f32>()?, weight.as_slice::<f32>()?);
     let right = match turned {
         false => MatRef::from_row_major_slice(w, d_out, d_in).transpose(),
@@ -62,24 +64,42 @@ pub(super) fn linear(
     if d_in == 0 || d_out == 0 {
         return None;
     }
-    out.par_chunks_mut(ROWS * d_out).zip(x_numbers.par_chunks(ROWS * d_in)).for_each(|(out, x)| {
+    let parts = out.par_chunks_mut(ROWS * d_out).zip(x_numbers.par_chunks(ROWS * d_in));
+    parts.enumerate().for_each(|(part, (out, x))| {
         let rows = x.len() / d_in;
         let left = MatRef::from_row_major_slice(x, rows, d_in);
         let product = MatMut::from_row_major_slice_mut(out, rows, d_out);
         matmul(product, Accum::Replace, left, right, 1.0, Par::Seq);
-        Arch::new().dispatch(AfterProduct { out, bias, activation });
+        let residual = rows_of(residual, part * ROWS * d_out, out.len());
+        Arch::new().dispatch(AfterProduct { out, bias, residual, activation });
     });
     Some(tensor(out, [tokens, d_out], &x.device()))
+}
+
+/// The numbers of a tensor that may be absent: none of it is an empty slice.
+pub(super) fn optional(kept: &Option<Option<FlexTensor>>) -> Option<&[f32]> {
+    match kept {
+        Some(kept) => kept.as_ref()?.as_slice::<f32>(),
+        None => Some(&[]),
+    }
+}
+
+/// Some rows of what may be absent.
+pub(super) fn rows_of(all: &[f32], from: usize, n: usize) -> &[f32] {
+    if all.is_empty() { all } else { &all[from..from + n] }
 }
 
 // A closure would not do for what follows: it is compiled on its own, without the processor's
 // vectors, unless the compiler happens to inline it.
 
 /// What follows a product.
-struct AfterProduct<'a> {
-    out: &'a mut [f32],
-    bias: &'a [f32],
-    activation: Activation,
+pub(super) struct AfterProduct<'a> {
+    pub(super) out: &'a mut [f32],
+    /// One row, or nothing.
+    pub(super) bias: &'a [f32],
+    /// As many numbers as `out` has, or none.
+    pub(super) residual: &'a [f32],
+    pub(super) activation: Activation,
 }
 
 impl WithSimd for AfterProduct<'_> {
@@ -87,7 +107,7 @@ impl WithSimd for AfterProduct<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
-        after_product(self.out, self.bias, self.activation);
+        after_product(self.out, self.bias, self.residual, self.activation);
     }
 }
 
@@ -132,12 +152,13 @@ impl WithSimd for SoftmaxRows<'_> {
 }
 
 #[inline(always)]
-fn after_product(out: &mut [f32], bias: &[f32], activation: Activation) {
+fn after_product(out: &mut [f32], bias: &[f32], residual: &[f32], activation: Activation) {
     if !bias.is_empty() {
         for row in out.chunks_exact_mut(bias.len()) {
             row.iter_mut().zip(bias).for_each(|(y, b)| *y += b);
         }
     }
+    out.iter_mut().zip(residual).for_each(|(y, r)| *y += r);
     match activation {
         Activation::None => {}
         Activation::Relu => out.iter_mut().for_each(|y| *y = y.max(0.0)),
@@ -335,7 +356,7 @@ fn erf(x: f32) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nn::{Linear, Loader};
+    use crate::nn::Loader;
     use burn::tensor::Tolerance;
     use quintet_core::SeedStream;
     use rand::RngExt;
@@ -391,16 +412,23 @@ mod tests {
         ];
         let x = random([300, 37], "x");
         let (weight, bias) = (random([19, 37], "w") * 0.3, random([19], "b"));
+        let residual = random([300, 19], "r");
+        let here = Linear { weight, bias: Some(bias.clone()) };
+        let layer = Linear {
+            weight: Tensor::from_data(here.weight.clone().into_data(), &autodiff),
+            bias: Some(Tensor::from_data(bias.into_data(), &autodiff)),
+        };
         for activation in activations {
-            let fused = linear(&x, &weight, Some(&bias), activation).unwrap().into_data();
-            let layer = Linear {
-                weight: Tensor::from_data(weight.clone().into_data(), &autodiff),
-                bias: Some(Tensor::from_data(bias.clone().into_data(), &autodiff)),
-            };
             let there = Tensor::<2>::from_data(x.clone().into_data(), &autodiff);
-            assert!(linear(&there, &layer.weight, None, activation).is_none());
-            let portable = layer.forward(there, activation).inner().into_data();
-            fused.assert_approx_eq(&portable, Tolerance::<f32>::absolute(2e-5));
+            assert!(linear(&there, &layer, None, activation).is_none());
+            let close = |fused: Option<Tensor<2>>, portable: Tensor<2>| {
+                let (fused, portable) = (fused.unwrap().into_data(), portable.inner().into_data());
+                fused.assert_approx_eq(&portable, Tolerance::<f32>::absolute(2e-5));
+            };
+            close(linear(&x, &here, None, activation), layer.forward(there.clone(), activation));
+            let added = Tensor::from_data(residual.clone().into_data(), &autodiff);
+            let portable = layer.forward_sum(there, added, activation);
+            close(linear(&x, &here, Some(&residual), activation), portable);
         }
     }
 
@@ -426,10 +454,10 @@ mod tests {
     #[test]
     fn a_row_does_not_depend_on_its_neighbours_or_on_the_threads() {
         let x = random([517, 96], "x");
-        let (weight, bias) = (random([64, 96], "w"), random([64], "b"));
+        let layer = Linear { weight: random([64, 96], "w"), bias: Some(random([64], "b")) };
         let of = |x: Tensor<2>, threads: usize| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            let y = pool.install(|| linear(&x, &weight, Some(&bias), Activation::Gelu).unwrap());
+            let y = pool.install(|| linear(&x, &layer, None, Activation::Gelu).unwrap());
             y.into_data().try_to_vec::<f32>().unwrap()
         };
         let all = of(x.clone(), 1);

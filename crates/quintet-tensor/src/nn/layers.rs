@@ -23,6 +23,22 @@ pub enum Activation {
 }
 
 impl Activation {
+    /// By the name that `config.json` of Hugging Face has for it.
+    ///
+    /// # Errors
+    /// The name is not known; the message lists those that are.
+    pub fn by_name(name: &str) -> Result<Self, String> {
+        match name {
+            "gelu" => Ok(Self::Gelu),
+            "gelu_new" | "gelu_pytorch_tanh" => Ok(Self::GeluTanh),
+            "quick_gelu" => Ok(Self::QuickGelu),
+            "relu" => Ok(Self::Relu),
+            _ => Err(format!(
+                "expected gelu, gelu_new, gelu_pytorch_tanh, quick_gelu or relu, found {name:?}"
+            )),
+        }
+    }
+
     /// The portable form.
     pub(crate) fn apply<const D: usize>(self, x: Tensor<D>) -> Tensor<D> {
         match self {
@@ -57,6 +73,29 @@ impl Linear {
         Self { weight, bias: Some(params.array("bias", [d_out], Init::Zeros)) }
     }
 
+    /// Arrays of other names; without a bias where it has no name.
+    pub fn named(
+        params: &Params,
+        weight: &str,
+        bias: Option<&str>,
+        [d_in, d_out]: [usize; 2],
+    ) -> Self {
+        let weight = params.array(weight, [d_out, d_in], Init::Normal(0.02));
+        Self { weight, bias: bias.map(|name| params.array(name, [d_out], Init::Zeros)) }
+    }
+
+    /// With every output multiplied by its number of `scale`, `[d_out]`, as after the parts of
+    /// newer networks (LayerScale, Touvron et al., 2021).
+    #[must_use]
+    pub fn scaled(mut self, scale: Tensor<1>, params: &Params) -> Self {
+        if params.failed() {
+            return self;
+        }
+        self.weight = self.weight * scale.clone().unsqueeze_dim(1);
+        self.bias = self.bias.map(|bias| bias * scale);
+        self
+    }
+
     /// With the weight kept as `[d_in, d_out]`, which GPT-2 calls `Conv1D`.
     pub fn transposed(params: &Params, d_in: usize, d_out: usize) -> Self {
         let weight = params.array("weight", [d_in, d_out], Init::Normal(0.02)).transpose();
@@ -88,9 +127,33 @@ impl Linear {
     /// # Panics
     /// When `x` is not `d_in` wide.
     pub fn forward(&self, x: Tensor<2>, activation: Activation) -> Tensor<2> {
+        self.of_sum(x, None, activation)
+    }
+
+    /// `f(x Wᵀ + b + residual)`.
+    ///
+    /// # Panics
+    /// When `x` is not `d_in` wide or `residual` not `[tokens, d_out]`.
+    pub fn forward_sum(
+        &self,
+        x: Tensor<2>,
+        residual: Tensor<2>,
+        activation: Activation,
+    ) -> Tensor<2> {
+        let expected = [x.dims()[0], self.weight.dims()[0]];
+        assert_eq!(residual.dims(), expected, "a residual is [tokens, d_out]");
+        self.of_sum(x, Some(residual), activation)
+    }
+
+    fn of_sum(
+        &self,
+        x: Tensor<2>,
+        residual: Option<Tensor<2>>,
+        activation: Activation,
+    ) -> Tensor<2> {
         assert_eq!(x.dims()[1], self.weight.dims()[1], "a linear layer gets [tokens, d_in]");
         #[cfg(feature = "flex")]
-        if let Some(y) = super::fused::linear(&x, &self.weight, self.bias.as_ref(), activation) {
+        if let Some(y) = super::fused::linear(&x, self, residual.as_ref(), activation) {
             return y;
         }
         let y = x.matmul(self.weight.clone().transpose());
@@ -98,7 +161,10 @@ impl Linear {
             Some(bias) => y + bias.clone().unsqueeze(),
             None => y,
         };
-        activation.apply(y)
+        activation.apply(match residual {
+            Some(residual) => y + residual,
+            None => y,
+        })
     }
 }
 

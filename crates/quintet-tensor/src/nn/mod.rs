@@ -10,16 +10,24 @@
 //! a token cannot see that there are others, but for [`attention`].
 
 mod attention;
+mod conv;
 #[cfg(feature = "flex")]
 pub(crate) mod fused;
+#[cfg(feature = "flex")]
+mod fused_conv;
 mod layers;
 mod params;
+mod transformer;
+mod tune;
 
 use burn::tensor::Device;
 
 pub use attention::{AttentionMask, attention};
+pub use conv::{BatchNorm, Conv2d, Depthwise, Maps, Window};
 pub use layers::{Activation, Embedding, LayerNorm, Linear};
 pub use params::{Init, Loader, Params};
+pub use transformer::PreNormLayer;
+pub use tune::{Tuned, Tuning};
 
 /// Whether a device computes on this processor's own memory, with the fused forms: work is then
 /// best cut into small pieces that run side by side.

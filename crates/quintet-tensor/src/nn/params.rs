@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard};
 
 use burn::prelude::*;
 use quintet_core::SeedStream;
 use rand_distr::{Distribution, Normal, Uniform};
 
+use super::tune::{Arrays, Asked};
 use crate::{WeightError, WeightFile};
 
 /// How an array starts that is not read from a file.
@@ -24,9 +25,38 @@ pub enum Init {
     Uniform(f32),
 }
 
+/// Where arrays come from.
+#[derive(Debug)]
+enum Source {
+    File(WeightFile),
+    Drawn(SeedStream),
+    Held(Arrays),
+}
+
+impl Source {
+    /// The shape of an array; drawn ones have the one that is asked for.
+    fn shape(&self, name: &str) -> Option<&[usize]> {
+        match self {
+            Self::File(file) => file.shape(name),
+            Self::Held(arrays) => arrays.shape(name),
+            Self::Drawn(_) => None,
+        }
+    }
+
+    fn names(&self) -> Box<dyn Iterator<Item = &str> + '_> {
+        match self {
+            Self::File(file) => Box::new(file.names()),
+            Self::Held(arrays) => Box::new(arrays.names()),
+            Self::Drawn(_) => Box::new(std::iter::empty()),
+        }
+    }
+}
+
 /// What was asked for and not found, so that one error can name everything.
 #[derive(Debug, Default)]
 struct Account {
+    /// In the order of asking.
+    asked: Vec<Asked>,
     used: BTreeSet<String>,
     missing: Vec<String>,
     misshapen: Vec<String>,
@@ -36,7 +66,7 @@ struct Account {
 /// Gives an architecture its arrays and keeps the account.
 #[derive(Debug)]
 pub struct Loader {
-    source: Result<WeightFile, SeedStream>,
+    source: Source,
     device: Device,
     account: Mutex<Account>,
 }
@@ -47,14 +77,33 @@ impl Loader {
     /// # Errors
     /// The file cannot be read, or is not a whole safetensors file.
     pub fn open(path: &Path, device: &Device) -> Result<Self, WeightError> {
-        let source = Ok(WeightFile::open(path)?);
+        let source = Source::File(WeightFile::open(path)?);
         Ok(Self { source, device: device.clone(), account: Mutex::default() })
     }
 
     /// Arrays drawn from a seed. The draw of an array depends on its name alone, not on the
     /// order of asking.
     pub fn random(seed: SeedStream, device: &Device) -> Self {
-        Self { source: Err(seed), device: device.clone(), account: Mutex::default() }
+        Self { source: Source::Drawn(seed), device: device.clone(), account: Mutex::default() }
+    }
+
+    /// Arrays that are in memory.
+    pub(super) fn held(arrays: Arrays, device: &Device) -> Self {
+        Self { source: Source::Held(arrays), device: device.clone(), account: Mutex::default() }
+    }
+
+    /// Where the arrays are put.
+    pub(super) fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// What has been asked for, once each.
+    pub(super) fn asked(&self) -> Vec<Asked> {
+        self.account().asked.clone()
+    }
+
+    fn account(&self) -> MutexGuard<'_, Account> {
+        self.account.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     /// The names without a prefix.
@@ -69,7 +118,7 @@ impl Loader {
     /// # Errors
     /// One error that lists what is missing, misshapen and unexpected.
     pub fn finish(self, architecture: &str, ignored: &[&str]) -> Result<(), WeightError> {
-        let Ok(file) = &self.source else { return Ok(()) };
+        let Source::File(file) = &self.source else { return Ok(()) };
         let account = self.account.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
         if let Some(failed) = account.failed {
             return Err(failed);
@@ -93,16 +142,23 @@ impl Loader {
     }
 
     /// None where an array of the file is not as it should be, which is noted.
-    fn numbers(&self, name: &str, shape: &[usize], init: Init) -> Option<Vec<f32>> {
+    pub(super) fn numbers(&self, name: &str, shape: &[usize], init: Init) -> Option<Vec<f32>> {
         match &self.source {
-            Err(seed) => Some(draw(*seed, name, shape.iter().product(), init)),
-            Ok(file) => self.of_file(file, name, shape),
+            Source::Drawn(seed) => Some(draw(*seed, name, shape.iter().product(), init)),
+            Source::File(file) => self.of_file(file, name, shape),
+            Source::Held(_) => None,
+        }
+    }
+
+    fn note(&self, name: &str, shape: &[usize], init: Init) {
+        let mut account = self.account();
+        if account.used.insert(name.to_owned()) {
+            account.asked.push((name.to_owned(), shape.to_vec(), init));
         }
     }
 
     fn of_file(&self, file: &WeightFile, name: &str, shape: &[usize]) -> Option<Vec<f32>> {
-        let mut account = self.account.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        account.used.insert(name.to_owned());
+        let mut account = self.account();
         match file.shape(name) {
             None => account.missing.push(name.to_owned()),
             Some(found) if found != shape || !file.is_float(name) => {
@@ -119,7 +175,7 @@ impl Loader {
     }
 }
 
-fn draw(seed: SeedStream, name: &str, n: usize, init: Init) -> Vec<f32> {
+pub(super) fn draw(seed: SeedStream, name: &str, n: usize, init: Init) -> Vec<f32> {
     let mut rng = seed.rng(name, 0);
     match init {
         Init::Zeros => vec![0.0; n],
@@ -156,24 +212,42 @@ impl Params<'_> {
 
     /// Whether there is an array of this name. Drawn ones are always there.
     pub fn has(&self, name: &str) -> bool {
-        match &self.loader.source {
-            Ok(file) => file.shape(&self.name(name)).is_some(),
-            Err(_) => true,
-        }
+        matches!(self.loader.source, Source::Drawn(_)) || self.has_stored(name)
+    }
+
+    /// Whether an array of this name is stored. Drawn ones are not.
+    pub fn has_stored(&self, name: &str) -> bool {
+        self.loader.source.shape(&self.name(name)).is_some()
+    }
+
+    /// Whether arrays below this name are stored.
+    pub fn has_any(&self, name: &str) -> bool {
+        let below = format!("{}.", self.name(name));
+        self.loader.source.names().any(|name| name.starts_with(&below))
+    }
+
+    /// The shape of a stored array, where it has so many axes.
+    pub fn shape<const D: usize>(&self, name: &str) -> Option<[usize; D]> {
+        self.loader.source.shape(&self.name(name))?.try_into().ok()
     }
 
     /// Whether an array was missing or misshapen so far: what is built will be refused.
     pub fn failed(&self) -> bool {
-        let account = &self.loader.account;
-        let account = account.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let account = self.loader.account();
         !account.missing.is_empty() || !account.misshapen.is_empty() || account.failed.is_some()
     }
 
     /// An array. One that is missing or misshapen is noted for [`Loader::finish`]; until then one
     /// zero stands for all of its numbers, because its size is the word of a stranger.
     pub fn array<const D: usize>(&self, name: &str, shape: [usize; D], init: Init) -> Tensor<D> {
-        let device = &self.loader.device;
-        match self.loader.numbers(&self.name(name), &shape, init) {
+        let (name, device) = (self.name(name), &self.loader.device);
+        self.loader.note(&name, &shape, init);
+        if let Source::Held(arrays) = &self.loader.source
+            && let Some(array) = arrays.array(&name, shape)
+        {
+            return array;
+        }
+        match self.loader.numbers(&name, &shape, init) {
             Some(numbers) => Tensor::from_data(TensorData::new(numbers, shape), device),
             None => Tensor::<D>::zeros([1; D], device).expand(shape),
         }
