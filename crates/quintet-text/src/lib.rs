@@ -2,26 +2,32 @@
 
 mod bert;
 mod gpt2;
+mod hashing;
 mod network;
 mod open;
+mod params;
 mod pooling;
 mod pretrained;
+mod segment;
 mod sparse;
 mod svd;
 mod tfidf;
 mod tfidf_svd;
+mod tfidf_terms;
 mod tokenize;
 
 pub use bert::{Bert, BertConfig, BertLayout};
 pub use gpt2::{Gpt2, Gpt2Config};
+pub use hashing::{Hashing, HashingConfig, NAME as HASHING};
 pub use open::{MAX_TEXT_BYTES, open_text};
 pub use pooling::Pooling;
 pub use pretrained::{LongText, NAME as BERT, PretrainedText, PretrainedTextConfig, TokenIds};
 pub use sparse::{SparseRows, SparseVector};
 pub use svd::TruncatedSvd;
-pub use tfidf::Tfidf;
+pub use tfidf::{TermChoice, TermRank, Tfidf};
 pub use tfidf_svd::{NAME as TFIDF_SVD, TfidfSvd, TfidfSvdConfig};
-pub use tokenize::{Tokenizer, is_stop_word};
+pub use tfidf_terms::{NAME as TFIDF, TfidfTerms, TfidfTermsConfig};
+pub use tokenize::{Tokenizer, TokenizerConfig, is_stop_word};
 
 use quintet_core::{Registry, RegistryError};
 use quintet_tensor::EncoderEntry;
@@ -31,7 +37,9 @@ use quintet_tensor::EncoderEntry;
 /// # Errors
 /// A name is taken.
 pub fn register(r: &mut Registry<EncoderEntry>) -> Result<(), RegistryError> {
+    r.add(tfidf_terms::entry())?;
     r.add(tfidf_svd::entry())?;
+    r.add(hashing::entry())?;
     r.add(pretrained::entry())?;
     Ok(())
 }
