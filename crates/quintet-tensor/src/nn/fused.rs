@@ -25,12 +25,16 @@ const ROWS: usize = 128;
 const LIGHT_ROWS: usize = 64;
 
 /// The numbers of a tensor, where they lie in order in this process's memory.
-fn numbers<const D: usize>(x: &Tensor<D>) -> Option<FlexTensor> {
+pub(super) fn numbers<const D: usize>(x: &Tensor<D>) -> Option<FlexTensor> {
     let x = x.clone().try_into_primitive::<Flex>().ok()?;
     x.as_slice::<f32>().is_some().then_some(x)
 }
 
-fn tensor<const D: usize>(numbers: Vec<f32>, shape: [usize; D], device: &Device) -> Tensor<D> {
+pub(super) fn tensor<const D: usize>(
+    numbers: Vec<f32>,
+    shape: [usize; D],
+    device: &Device,
+) -> Tensor<D> {
     Tensor::from_data(TensorData::new(numbers, shape), device)
 }
 
@@ -288,7 +292,7 @@ fn sum_squares(row: &[f32]) -> f32 {
 
 /// `eˣ` to 2 units in the last place: `2ⁿ · e^r` with `|r| ≤ ln 2 / 2` (Cody and Waite, 1980).
 #[inline(always)]
-fn exp(x: f32) -> f32 {
+pub(super) fn exp(x: f32) -> f32 {
     // Beyond these the result is 0 or the largest power of two, never infinite.
     let x = x.clamp(-87.0, 88.0);
     // Adding and taking away 1.5 · 2²³ rounds to the nearest whole number, and leaves it in the
@@ -310,7 +314,7 @@ fn exp(x: f32) -> f32 {
 }
 
 #[inline(always)]
-fn tanh(x: f32) -> f32 {
+pub(super) fn tanh(x: f32) -> f32 {
     // Near 0 the quotient would lose digits.
     let e = exp(2.0 * x.clamp(-15.0, 15.0));
     let far = (e - 1.0) / (e + 1.0);

@@ -9,17 +9,23 @@
 //! list has the length of each sequence. So there is no padding to compute, and what is done to
 //! a token cannot see that there are others, but for [`attention`].
 
+mod arrays;
 mod attention;
 #[cfg(feature = "flex")]
 pub(crate) mod fused;
 mod layers;
 mod params;
+mod recurrent;
+#[cfg(feature = "flex")]
+mod recurrent_fused;
 
 use burn::tensor::Device;
 
+pub use arrays::Arrays;
 pub use attention::{AttentionMask, attention};
 pub use layers::{Activation, Embedding, LayerNorm, Linear};
 pub use params::{Init, Loader, Params};
+pub use recurrent::{Recurrent, RecurrentCell, RecurrentShape, RecurrentStates};
 
 /// Whether a device computes on this processor's own memory, with the fused forms: work is then
 /// best cut into small pieces that run side by side.
