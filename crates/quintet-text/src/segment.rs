@@ -14,7 +14,7 @@ use unicode_normalization::char::is_combining_mark;
 pub(crate) fn words(text: &str) -> Vec<String> {
     let mut words = Vec::new();
     for run in spaced_words(text) {
-        if run.chars().any(is_unspaced) {
+        if !run.is_ascii() && run.chars().any(is_unspaced) {
             dictionary_words(&run, &mut words);
         } else {
             words.push(run);
@@ -70,10 +70,8 @@ fn dictionary_words(run: &str, words: &mut Vec<String>) {
     let segmenter = WordSegmenter::new_dictionary(WordBreakInvariantOptions::default());
     let mut start = 0;
     for end in segmenter.segment_str(run) {
-        let word = &run[start..end];
-        if word.contains(char::is_alphanumeric) {
-            words.push(word.to_owned());
-        }
+        // A mark that the dictionary leaves alone is no word.
+        words.extend(runs(&run[start..end]).map(str::to_owned));
         start = end;
     }
 }
