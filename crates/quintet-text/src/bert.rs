@@ -1,8 +1,8 @@
 //! BERT (Devlin et al., 2019) and the encoders of its form: RoBERTa (Liu et al., 2019), DistilBERT
-//! (Sanh et al., 2019), MiniLM (Wang et al., 2020), ELECTRA without its own embedding width.
+//! (Sanh et al., 2019), MiniLM (Wang et al., 2020), ELECTRA (Clark et al., 2020).
 //!
 //! The names of arrays are those of the weights that Hugging Face publishes; `config.json` beside
-//! them says which of the three layouts it is.
+//! them says which of the four layouts it is.
 
 use burn::prelude::*;
 use quintet_tensor::index_tensor;
@@ -18,12 +18,15 @@ pub(crate) const MOST_LAYERS: usize = 1_000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum BertLayout {
-    /// `embeddings.*`, `encoder.layer.*`; also of ELECTRA and MiniLM.
+    /// `embeddings.*`, `encoder.layer.*`; also of MiniLM.
     Bert,
     /// The same names; positions begin after that of padding.
     Roberta,
     /// `transformer.layer.*`; no segments.
     Distilbert,
+    /// The names of BERT; tokens may have a width of their own, from which `embeddings_project`
+    /// leads to that of the layers.
+    Electra,
 }
 
 /// What `config.json` says of the architecture. Keys that do not matter here are passed over:
@@ -38,6 +41,9 @@ pub struct BertConfig {
     /// Width of a token.
     #[serde(alias = "dim")]
     pub hidden_size: usize,
+    /// Width of a token before the layers, where it is another; ELECTRA alone has it.
+    #[serde(default)]
+    pub embedding_size: Option<usize>,
     /// Layers.
     #[serde(alias = "n_layers")]
     pub num_hidden_layers: usize,
@@ -79,6 +85,27 @@ fn absolute() -> String {
 }
 
 impl BertConfig {
+    /// A small BERT, to be trained or for the weights of Turc et al., "Well-Read Students Learn
+    /// Better", 2019: widths are multiples of 64, a head each. With 30,522 tokens, 2 layers of 128
+    /// are BERT-tiny, 4 of 256 BERT-mini, 4 of 512 BERT-small, 8 of 512 BERT-medium.
+    pub fn small(vocab_size: usize, num_hidden_layers: usize, hidden_size: usize) -> Self {
+        Self {
+            layout: BertLayout::Bert,
+            vocab_size,
+            hidden_size,
+            embedding_size: None,
+            num_hidden_layers,
+            num_attention_heads: hidden_size / 64,
+            intermediate_size: 4 * hidden_size,
+            max_position_embeddings: 512,
+            type_vocab_size: 2,
+            hidden_act: gelu(),
+            layer_norm_eps: epsilon(),
+            pad_token_id: 0,
+            position_embedding_type: absolute(),
+        }
+    }
+
     /// Checks what cannot be computed.
     ///
     /// # Errors
@@ -96,7 +123,8 @@ impl BertConfig {
             let found = &self.position_embedding_type;
             return Err(format!("position_embedding_type: expected \"absolute\", found {found:?}"));
         }
-        if self.max_tokens() == 0 || self.hidden_size == 0 || self.vocab_size == 0 {
+        let sizes = [self.max_tokens(), self.hidden_size, self.vocab_size, self.d_embedding()];
+        if sizes.contains(&0) {
             return Err("a size of 0".to_owned());
         }
         if self.num_hidden_layers > MOST_LAYERS {
@@ -111,6 +139,14 @@ impl BertConfig {
         if self.layout == BertLayout::Roberta { self.pad_token_id + 1 } else { 0 }
     }
 
+    /// Width of a token before the layers. What other layouts say of it has no meaning there.
+    fn d_embedding(&self) -> usize {
+        match (self.layout, self.embedding_size) {
+            (BertLayout::Electra, Some(width)) => width,
+            _ => self.hidden_size,
+        }
+    }
+
     /// The longest sequence in tokens.
     pub fn max_tokens(&self) -> usize {
         self.max_position_embeddings.saturating_sub(self.first_position())
@@ -122,6 +158,7 @@ impl BertConfig {
             BertLayout::Bert => "bert",
             BertLayout::Roberta => "roberta",
             BertLayout::Distilbert => "distilbert",
+            BertLayout::Electra => "electra",
         }
     }
 
@@ -129,15 +166,17 @@ impl BertConfig {
     pub fn init(&self, params: &Params) -> Bert {
         let names = Names::of(self.layout);
         let embeddings = params.at("embeddings");
-        let dim = self.hidden_size;
-        let table = |name, rows| Embedding::new(&embeddings.at(name), rows, dim);
+        let (dim, d_embedding) = (self.hidden_size, self.d_embedding());
+        let table = |name, rows| Embedding::new(&embeddings.at(name), rows, d_embedding);
         let layers = params.at(names.layers);
         Bert {
             words: table("word_embeddings", self.vocab_size),
             positions: table("position_embeddings", self.max_position_embeddings),
             segments: (self.type_vocab_size > 0)
                 .then(|| table("token_type_embeddings", self.type_vocab_size)),
-            norm: LayerNorm::new(&embeddings.at("LayerNorm"), dim, self.layer_norm_eps),
+            norm: LayerNorm::new(&embeddings.at("LayerNorm"), d_embedding, self.layer_norm_eps),
+            project: (d_embedding != dim)
+                .then(|| Linear::new(&params.at("embeddings_project"), d_embedding, dim)),
             layers: (0..self.num_hidden_layers)
                 .map(|n| BertLayer::new(&layers.at(n), self, &names))
                 .collect(),
@@ -175,7 +214,7 @@ struct Names {
 impl Names {
     fn of(layout: BertLayout) -> Self {
         match layout {
-            BertLayout::Bert | BertLayout::Roberta => Self {
+            BertLayout::Bert | BertLayout::Roberta | BertLayout::Electra => Self {
                 layers: "encoder.layer",
                 qkv: ["attention.self.query", "attention.self.key", "attention.self.value"],
                 attention_out: "attention.output.dense",
@@ -244,6 +283,8 @@ pub struct Bert {
     positions: Embedding,
     segments: Option<Embedding>,
     norm: LayerNorm,
+    /// To the width of the layers.
+    project: Option<Linear>,
     layers: Vec<BertLayer>,
     heads: usize,
     first_position: usize,
@@ -268,9 +309,13 @@ impl Bert {
         let mut x = self.words.forward(index_tensor(ids, device))
             + self.positions.forward(index_tensor(&positions, device));
         if let Some(segments) = &self.segments {
-            x = x + segments.forward(index_tensor(&[0], device)).expand([ids.len(), self.dim()]);
+            let width = x.dims()[1];
+            x = x + segments.forward(index_tensor(&[0], device)).expand([ids.len(), width]);
         }
         let mut x = self.norm.forward(x);
+        if let Some(project) = &self.project {
+            x = project.forward(x, Activation::None);
+        }
         for layer in &self.layers {
             x = layer.forward(x, lengths, self.heads);
         }
@@ -279,6 +324,7 @@ impl Bert {
 
     /// Width of a token.
     pub fn dim(&self) -> usize {
-        self.words.weight.dims()[1]
+        let before = &self.words.weight;
+        self.project.as_ref().map_or(before.dims()[1], |project| project.weight.dims()[0])
     }
 }

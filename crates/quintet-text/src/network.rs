@@ -21,12 +21,12 @@ impl NetworkConfig {
         let kind = json.get("model_type").and_then(Value::as_str).unwrap_or_default().to_owned();
         let said = |e: serde_json::Error| e.to_string();
         let config = match kind.as_str() {
-            "bert" | "roberta" | "distilbert" => {
+            "bert" | "roberta" | "distilbert" | "electra" => {
                 Self::Bert(serde_json::from_value(json).map_err(said)?)
             }
             "gpt2" => Self::Gpt2(serde_json::from_value(json).map_err(said)?),
             _ => {
-                let known = "bert, roberta, distilbert or gpt2";
+                let known = "bert, roberta, distilbert, electra or gpt2";
                 return Err(format!("model_type: expected {known}, found {kind:?}"));
             }
         };
@@ -73,7 +73,7 @@ impl NetworkConfig {
             let prefixed = loader.root().at(prefix);
             if prefixed.has(has) { prefixed } else { loader.root() }
         };
-        const HEADS: [&str; 10] = [
+        const HEADS: [&str; 12] = [
             "pooler.",
             "bert.pooler.",
             "roberta.pooler.",
@@ -84,6 +84,8 @@ impl NetworkConfig {
             "vocab_",
             "qa_outputs.",
             "score.",
+            "discriminator_predictions.",
+            "generator_",
         ];
         let network = match self {
             Self::Bert(config) => {

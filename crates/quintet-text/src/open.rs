@@ -5,6 +5,7 @@ use std::io::Read;
 use std::path::Path;
 
 use quintet_tensor::{DecodeKind, EncodeError, RawMedia};
+use rayon::prelude::*;
 
 /// Largest text that is read, in bytes.
 pub const MAX_TEXT_BYTES: u64 = 16 << 20;
@@ -24,6 +25,49 @@ pub fn open_text(media: &RawMedia) -> Result<String, EncodeError> {
             Ok(text.clone())
         }
         RawMedia::File(path) => decode_utf8(read_limited(path)?, path),
+    }
+}
+
+/// The texts of a corpus that can be read; encoding reports each of the others.
+///
+/// # Errors
+/// [`EncodeError::Corpus`] when none can.
+pub(crate) fn open_corpus(encoder: &str, corpus: &[&RawMedia]) -> Result<Vec<String>, EncodeError> {
+    let opened: Vec<_> = corpus.par_iter().map(|m| open_text(m)).collect();
+    let mut texts = Vec::with_capacity(opened.len());
+    let mut first_error = None;
+    for result in opened {
+        match result {
+            Ok(text) => texts.push(text),
+            Err(e) => first_error = first_error.or(Some(e)),
+        }
+    }
+    if texts.is_empty() {
+        let why = first_error.map_or("the corpus is empty".to_owned(), |e| e.to_string());
+        return Err(EncodeError::Corpus {
+            encoder: encoder.to_owned(),
+            reason: format!("none of {} texts can be read: {why}", corpus.len()),
+        });
+    }
+    Ok(texts)
+}
+
+/// The error of a text with nothing in it that an encoder knows.
+pub(crate) fn nothing_known(expected: &str, found: String) -> EncodeError {
+    EncodeError::Decode {
+        origin: TEXT_ORIGIN.to_owned(),
+        kind: DecodeKind::Empty,
+        expected: expected.to_owned(),
+        found,
+    }
+}
+
+/// What is said of a text of so many words when none is known.
+pub(crate) fn unknown_words(n: usize) -> String {
+    match n {
+        0 => "no word".to_owned(),
+        1 => "1 word that is not in the vocabulary".to_owned(),
+        n => format!("{n} words that are not in the vocabulary"),
     }
 }
 

@@ -48,6 +48,12 @@ impl Pooling {
     }
 }
 
+/// Rows brought to length 1, `[rows, dim]`.
+pub(crate) fn unit_length(rows: Tensor<2>) -> Tensor<2> {
+    let length = (rows.clone() * rows.clone()).sum_dim(1).sqrt();
+    rows / length.clamp_min(1e-12)
+}
+
 /// `1_Pooling/config.json` of sentence-transformers. Several modes at once would be joined there;
 /// exactly one is read here.
 #[derive(Debug, Clone, Default, Deserialize)]

@@ -2,8 +2,7 @@
 //! `config.json`, `tokenizer.json`, `model.safetensors`, and the modules of pooling where they
 //! are there.
 
-use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use burn::prelude::*;
@@ -14,30 +13,28 @@ use quintet_tensor::{
     RawMedia,
 };
 use rayon::prelude::*;
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokenizers::Tokenizer;
 
+use crate::files::{WEIGHTS, hash, json, refused};
+use crate::modules::{AfterPooling, Modules};
 use crate::network::{Network, NetworkConfig};
-use crate::open::{TEXT_ORIGIN, open_text};
-use crate::pooling::{Pooling, PoolingConfig};
+use crate::open::{nothing_known, open_text};
+use crate::packed::groups;
+use crate::params;
+use crate::pooling::Pooling;
+use crate::trained::needs_weights;
+use crate::vocabulary::{tokenizer, unreadable_text};
 
 /// Registry name.
 pub const NAME: &str = "bert";
 
-/// The arrays.
-const WEIGHTS: &str = "model.safetensors";
 /// What the folder holds.
 const FILES: &str = "config.json, tokenizer.json and model.safetensors";
 
 /// Texts that go through the encoder at once.
 const MICRO_BATCH: usize = 64;
-/// Tokens that go through the network at once on a CPU: what a layer needs then stays in the
-/// cache, and the groups run side by side.
-const GROUP: usize = 256;
-/// Tokens at once elsewhere.
-const LARGE_GROUP: usize = 16_384;
 
 /// What to do with a text of more tokens than the network takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -83,25 +80,14 @@ pub struct PretrainedText {
     info: EncoderInfo,
     tokenizer: Tokenizer,
     network: Network,
+    /// Ids that the network knows.
+    vocab_size: usize,
     /// Where the arrays are.
     device: Device,
     pooling: Pooling,
-    normalise: bool,
+    after: Vec<AfterPooling>,
     max_tokens: usize,
     long: LongText,
-}
-
-/// One module of `modules.json` of sentence-transformers.
-#[derive(Debug, Deserialize)]
-struct Module {
-    path: String,
-    #[serde(rename = "type")]
-    kind: String,
-}
-
-#[derive(Debug, Default, Deserialize)]
-struct SentenceConfig {
-    max_seq_length: Option<usize>,
 }
 
 impl PretrainedText {
@@ -113,37 +99,36 @@ impl PretrainedText {
     pub fn open(config: &PretrainedTextConfig, device: &Device) -> Result<Self, EncodeError> {
         let folder = config.weights.as_path();
         let at = folder.join("config.json");
-        let network = NetworkConfig::read(json(&at)?).map_err(|e| refused(&at, &e))?;
-        let modules = Modules::read(folder)?;
+        let network = NetworkConfig::read(json(NAME, &at)?).map_err(|e| refused(NAME, &at, &e))?;
+        let mut modules = Modules::read(folder, device)?;
+        modules.normalise(config.normalise);
         let longest = network.max_tokens();
         let max_tokens = config.max_tokens.or(modules.max_tokens).unwrap_or(longest).min(longest);
         if max_tokens < 3 {
             let reason = format!("max_tokens is at least 3, found {max_tokens}");
-            return Err(EncodeError::Config { encoder: NAME.to_owned(), reason });
+            return Err(params::refused(NAME, reason));
         }
         let path = folder.join("tokenizer.json");
-        let mut tokenizer =
-            Tokenizer::from_file(&path).map_err(|e| refused(&path, &e.to_string()))?;
         // Lengths are cut and filled up here, not there.
-        tokenizer.with_padding(None);
-        tokenizer.with_truncation(None).map_err(|e| refused(&path, &e.to_string()))?;
+        let tokenizer = tokenizer(NAME, &path)?;
         let known = tokenizer.get_vocab_size(true);
         if known > network.vocab_size() {
             let found = format!("{known} tokens for a network of {}", network.vocab_size());
-            return Err(refused(&path, &found));
+            return Err(refused(NAME, &path, &found));
         }
         Ok(Self {
             info: EncoderInfo {
                 name: NAME.to_owned(),
                 modality: Modality::Text,
-                dim: network.dim(),
+                dim: modules.dim(folder, network.dim())?,
                 limits: format!("{max_tokens} tokens a window, texts up to 16 MiB"),
             },
             tokenizer,
+            vocab_size: network.vocab_size(),
             network: network.load(Loader::open(&folder.join(WEIGHTS), device)?, NAME)?,
             device: device.clone(),
             pooling: config.pooling.or(modules.pooling).unwrap_or(network.usual_pooling()),
-            normalise: config.normalise.unwrap_or(modules.normalise),
+            after: modules.after,
             max_tokens,
             long: config.long,
         })
@@ -152,14 +137,9 @@ impl PretrainedText {
     /// The ids of a text, cut into windows of at most `max_tokens` with the signs of the network
     /// around each.
     fn windows(&self, text: &str) -> Result<Vec<Vec<u32>>, EncodeError> {
-        let failed = |e: tokenizers::Error| EncodeError::Decode {
-            origin: TEXT_ORIGIN.to_owned(),
-            kind: quintet_tensor::DecodeKind::Unsupported,
-            expected: "a text that the tokenizer reads".to_owned(),
-            found: e.to_string(),
-        };
-        let bare = self.tokenizer.encode_fast(text, false).map_err(failed)?;
-        let whole = |encoding| self.tokenizer.post_process(encoding, None, true).map_err(failed);
+        let bare = self.tokenizer.encode_fast(text, false).map_err(unreadable_text)?;
+        let whole =
+            |encoding| self.tokenizer.post_process(encoding, None, true).map_err(unreadable_text);
         let signs = whole(tokenizers::Encoding::default())?.len();
         let room = self.max_tokens.saturating_sub(signs).max(1);
         let mut windows = Vec::new();
@@ -173,14 +153,19 @@ impl PretrainedText {
                 windows.push(whole(window)?.get_ids().to_vec());
             }
         }
-        Ok(windows)
+        // A tokenizer may have ids in its templates that are not in its vocabulary.
+        match windows.iter().flatten().find(|id| **id as usize >= self.vocab_size) {
+            Some(id) => {
+                let expected = format!("ids below {}", self.vocab_size);
+                Err(params::refused(NAME, format!("tokenizer: expected {expected}, found {id}")))
+            }
+            None => Ok(windows),
+        }
     }
 
     /// The vectors of windows that lie one after the other, on the CPU in groups side by side.
     fn pooled(&self, windows: &[&[u32]]) -> Vec<Tensor<2>> {
-        let most = if quintet_tensor::nn::is_host(&self.device) { GROUP } else { LARGE_GROUP };
-        let groups = groups(windows, most);
-        groups
+        groups(windows, &self.device)
             .into_par_iter()
             .map(|group| {
                 let lengths: Vec<usize> = group.iter().map(|w| w.len()).collect();
@@ -189,73 +174,6 @@ impl PretrainedText {
             })
             .collect()
     }
-}
-
-/// Cuts windows into groups of about so many tokens.
-fn groups<'w, 'i>(windows: &'w [&'i [u32]], most: usize) -> Vec<&'w [&'i [u32]]> {
-    let mut groups = Vec::new();
-    let (mut start, mut tokens) = (0, 0);
-    for (at, window) in windows.iter().enumerate() {
-        if at > start && tokens + window.len() > most {
-            groups.push(&windows[start..at]);
-            (start, tokens) = (at, 0);
-        }
-        tokens += window.len();
-    }
-    groups.push(&windows[start..]);
-    groups.retain(|group| !group.is_empty());
-    groups
-}
-
-/// What the files of sentence-transformers say.
-struct Modules {
-    pooling: Option<Pooling>,
-    normalise: bool,
-    max_tokens: Option<usize>,
-}
-
-impl Modules {
-    fn read(folder: &Path) -> Result<Self, EncodeError> {
-        let mut said = Self { pooling: None, normalise: false, max_tokens: None };
-        let sentence = folder.join("sentence_bert_config.json");
-        if sentence.is_file() {
-            said.max_tokens = json::<SentenceConfig>(&sentence)?.max_seq_length;
-        }
-        let list = folder.join("modules.json");
-        if !list.is_file() {
-            return Ok(said);
-        }
-        for module in json::<Vec<Module>>(&list)? {
-            match module.kind.rsplit('.').next() {
-                Some("Transformer") => {}
-                Some("Normalize") => said.normalise = true,
-                Some("Pooling") => {
-                    let path = folder.join(&module.path).join("config.json");
-                    let config: PoolingConfig = json(&path)?;
-                    said.pooling = Some(config.pooling().map_err(|e| refused(&path, &e))?);
-                }
-                _ => {
-                    let found = format!("the module {:?}", module.kind);
-                    let expected = "expected Transformer, Pooling and Normalize, found";
-                    return Err(refused(&list, &format!("{expected} {found}")));
-                }
-            }
-        }
-        Ok(said)
-    }
-}
-
-fn json<T: DeserializeOwned>(path: &Path) -> Result<T, EncodeError> {
-    let unreadable = |source| EncodeError::Read { path: path.display().to_string(), source };
-    let file = File::open(path).map_err(unreadable)?;
-    serde_json::from_reader(std::io::BufReader::new(file))
-        .map_err(|e| refused(path, &e.to_string()))
-}
-
-/// The error of a file of the folder.
-fn refused(path: &Path, reason: &str) -> EncodeError {
-    let reason = format!("{}: {reason}", path.display());
-    EncodeError::Config { encoder: NAME.to_owned(), reason }
 }
 
 impl Encoder for PretrainedText {
@@ -268,12 +186,7 @@ impl Encoder for PretrainedText {
 
     fn prepare(&self, raw: &str) -> Result<TokenIds, EncodeError> {
         if raw.trim().is_empty() {
-            return Err(EncodeError::Decode {
-                origin: TEXT_ORIGIN.to_owned(),
-                kind: quintet_tensor::DecodeKind::Empty,
-                expected: "at least one token".to_owned(),
-                found: "no word".to_owned(),
-            });
+            return Err(nothing_known("at least one token", "no word".to_owned()));
         }
         self.windows(raw).map(TokenIds)
     }
@@ -292,17 +205,13 @@ impl Encoder for PretrainedText {
                 let total: f32 = tokens.iter().sum();
                 let weights: Vec<f32> = tokens.iter().map(|t| t / total).collect();
                 let weights = TensorData::new(weights, [n, 1]);
-                let some = pooled.clone().slice([start..start + n, 0..self.info.dim]);
+                let some = pooled.clone().narrow(0, start, n);
                 start += n;
                 (some * Tensor::from_data(weights, &self.device)).sum_dim(0)
             };
             Tensor::cat(batch.iter().map(mean).collect(), 0)
         };
-        if !self.normalise {
-            return Ok(vectors);
-        }
-        let length = (vectors.clone() * vectors.clone()).sum_dim(1).sqrt();
-        Ok(vectors / length.clamp_min(1e-12))
+        Ok(self.after.iter().fold(vectors, |vectors, after| after.forward(vectors)))
     }
 }
 
@@ -310,22 +219,11 @@ struct Spec(PretrainedTextConfig);
 
 impl Spec {
     fn new(params: &Value) -> Result<Self, EncodeError> {
-        let wrong = |reason: String| EncodeError::Config { encoder: NAME.to_owned(), reason };
-        if params.is_null() || params.as_object().is_some_and(serde_json::Map::is_empty) {
-            return Err(wrong(format!("needs `weights`, a folder with {FILES}")));
-        }
-        let mut config: PretrainedTextConfig =
-            serde_json::from_value(params.clone()).map_err(|e| wrong(e.to_string()))?;
-        let path = config.weights.join(WEIGHTS);
-        let unreadable = |source| EncodeError::Read { path: path.display().to_string(), source };
-        let mut hasher = blake3::Hasher::new();
-        hasher.update_reader(File::open(&path).map_err(unreadable)?).map_err(unreadable)?;
-        let hash = hasher.finalize().to_hex().to_string();
-        if let Some(expected) = config.weights_blake3.filter(|expected| *expected != hash) {
-            let reason = format!("expected blake3 {expected}, found {hash}");
-            return Err(refused(&path, &reason));
-        }
+        needs_weights(NAME, FILES, params)?;
+        let mut config: PretrainedTextConfig = serde_json::from_value(params.clone())
+            .map_err(|e| params::refused(NAME, e.to_string()))?;
         // Other weights are other features.
+        let hash = hash(NAME, &config.weights.join(WEIGHTS), config.weights_blake3.as_deref())?;
         config.weights_blake3 = Some(hash);
         Ok(Self(config))
     }

@@ -1,5 +1,8 @@
 //! Sparse vectors, and the two sparse products that the decomposition needs.
 
+use burn::tensor::{Device, Tensor};
+use quintet_core::Matrix;
+use quintet_tensor::{EncodeError, matrix_to_tensor};
 use rayon::prelude::*;
 
 /// A vector of which most entries are zero.
@@ -9,6 +12,23 @@ pub struct SparseVector {
     pub indices: Vec<u32>,
     /// The entries.
     pub values: Vec<f32>,
+}
+
+/// Rows of width `dim` as a tensor with all their zeros, `[rows, dim]`.
+pub(crate) fn to_tensor(
+    rows: &[SparseVector],
+    dim: usize,
+    device: &Device,
+) -> Result<Tensor<2>, EncodeError> {
+    let mut numbers = vec![0.0; rows.len() * dim];
+    for (row, numbers) in rows.iter().zip(numbers.chunks_exact_mut(dim)) {
+        for (at, value) in row.indices.iter().zip(&row.values) {
+            numbers[*at as usize] = *value;
+        }
+    }
+    let matrix = Matrix::from_vec(rows.len(), dim, numbers)
+        .map_err(|e| EncodeError::Device(e.to_string()))?;
+    Ok(matrix_to_tensor(&matrix, device)) // [rows, dim]
 }
 
 /// Sparse rows, `[rows, cols]`, compressed.

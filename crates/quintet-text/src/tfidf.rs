@@ -4,7 +4,7 @@
 //! smooth_idf=True, norm="l2"` and the token pattern `[^\W_]+`:
 //! `(1 + ln count) · (ln((1 + documents) / (1 + documents with the term)) + 1)`, rows of length 1.
 //! Differences: the stop list is our own, and where `max_features` cuts between terms of equal
-//! count the alphabet decides.
+//! rank the alphabet decides.
 
 use std::collections::HashMap;
 
@@ -12,8 +12,29 @@ use quintet_tensor::EncodeError;
 use rayon::prelude::*;
 
 use crate::sparse::SparseVector;
-use crate::tfidf_svd::{NAME, TfidfSvdConfig};
 use crate::tokenize::Tokenizer;
+
+/// Which terms of a corpus are kept.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TermChoice {
+    /// A term must be in at least this many documents.
+    pub min_df: usize,
+    /// A term must be in at most this share of the documents.
+    pub max_df: f64,
+    /// At most this many terms.
+    pub most: usize,
+    /// Which of them, where there are more; between equals the alphabet decides.
+    pub rank: TermRank,
+}
+
+/// By what terms are ranked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TermRank {
+    /// How often they occur in all.
+    Occurrences,
+    /// In how many documents they are.
+    Documents,
+}
 
 /// A vocabulary and its weights, fitted on a corpus.
 #[derive(Debug, Clone)]
@@ -32,37 +53,43 @@ struct Tally {
 }
 
 impl Tfidf {
-    /// Learns the vocabulary of `documents`. Documents without a word count as documents.
+    /// Learns the vocabulary of `documents` for the encoder that errors name. Documents without a
+    /// word count as documents.
     ///
     /// # Errors
     /// [`EncodeError::Corpus`] when no term is left after pruning.
     pub fn fit<S: AsRef<str> + Sync>(
-        config: &TfidfSvdConfig,
+        encoder: &str,
+        tokenizer: Tokenizer,
+        choice: &TermChoice,
         documents: &[S],
     ) -> Result<Self, EncodeError> {
-        let tokenizer = Tokenizer { stop_words: config.stop_words, ngrams: config.ngrams };
-        let tallies = tally(tokenizer, documents);
+        let tallies = tally(&tokenizer, documents);
         let n_terms = tallies.len();
         // The bound may be a fraction of a document: 2 of 3 documents are above 0.5.
-        let most = config.max_df * documents.len() as f64;
+        let most = choice.max_df * documents.len() as f64;
         let mut kept: Vec<(String, Tally)> = tallies
             .into_iter()
-            .filter(|(_, t)| t.documents >= config.min_df as u64 && t.documents as f64 <= most)
+            .filter(|(_, t)| t.documents >= choice.min_df as u64 && t.documents as f64 <= most)
             .collect();
         if kept.is_empty() {
             return Err(EncodeError::Corpus {
-                encoder: NAME.to_owned(),
+                encoder: encoder.to_owned(),
                 reason: format!(
                     "none of the {n_terms} terms of {} documents is in at least {} documents \
                      (min_df) and in at most {most} (max_df {})",
                     documents.len(),
-                    config.min_df,
-                    config.max_df,
+                    choice.min_df,
+                    choice.max_df,
                 ),
             });
         }
-        kept.sort_by(|(a, x), (b, y)| y.total.cmp(&x.total).then_with(|| a.cmp(b)));
-        kept.truncate(config.max_features);
+        let rank = |t: &Tally| match choice.rank {
+            TermRank::Occurrences => t.total,
+            TermRank::Documents => t.documents,
+        };
+        kept.sort_by(|(a, x), (b, y)| rank(y).cmp(&rank(x)).then_with(|| a.cmp(b)));
+        kept.truncate(choice.most);
         kept.sort_by(|(a, _), (b, _)| a.cmp(b));
         let n = documents.len() as f64;
         let idf = kept.iter().map(|(_, t)| ((1.0 + n) / (1.0 + t.documents as f64)).ln() + 1.0);
@@ -107,7 +134,7 @@ impl Tfidf {
 }
 
 /// Counts are whole numbers, so the order in which threads add them does not matter.
-fn tally<S: AsRef<str> + Sync>(tokenizer: Tokenizer, documents: &[S]) -> HashMap<String, Tally> {
+fn tally<S: AsRef<str> + Sync>(tokenizer: &Tokenizer, documents: &[S]) -> HashMap<String, Tally> {
     let merge = |mut all: HashMap<String, Tally>, more: HashMap<String, Tally>| {
         for (term, t) in more {
             let sum: &mut Tally = all.entry(term).or_default();
@@ -132,14 +159,20 @@ fn tally<S: AsRef<str> + Sync>(tokenizer: Tokenizer, documents: &[S]) -> HashMap
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tokenize::TokenizerConfig;
 
-    fn config() -> TfidfSvdConfig {
-        TfidfSvdConfig { min_df: 1, max_df: 1.0, stop_words: false, ..TfidfSvdConfig::default() }
+    fn fit(choice: &TermChoice, documents: &[&str]) -> Result<Tfidf, EncodeError> {
+        let config = TokenizerConfig { stop_words: false, ..TokenizerConfig::default() };
+        Tfidf::fit("tfidf", Tokenizer::new(&config).unwrap(), choice, documents)
+    }
+
+    fn all() -> TermChoice {
+        TermChoice { min_df: 1, max_df: 1.0, most: 100, rank: TermRank::Occurrences }
     }
 
     #[test]
     fn three_documents_worked_by_hand() {
-        let tfidf = Tfidf::fit(&config(), &["cat cat dog", "dog fish", "fish fish fish"]).unwrap();
+        let tfidf = fit(&all(), &["cat cat dog", "dog fish", "fish fish fish"]).unwrap();
         assert_eq!(tfidf.terms(), ["cat", "dog", "fish"]);
         // n = 3: ln(4/2) + 1 for cat (1 document), ln(4/3) + 1 for dog and fish (2 documents).
         let (rare, common) = (2f64.ln() + 1.0, (4f64 / 3.0).ln() + 1.0);
@@ -161,15 +194,17 @@ mod tests {
     #[test]
     fn pruning_by_documents_and_by_count() {
         let docs = ["a b c", "a b", "a c d d d", "a e"];
-        let kept = |c: TfidfSvdConfig| Tfidf::fit(&c, &docs).unwrap().terms().join("");
-        assert_eq!(kept(config()), "abcde");
-        assert_eq!(kept(TfidfSvdConfig { min_df: 2, ..config() }), "abc");
+        let kept = |choice: TermChoice| fit(&choice, &docs).unwrap().terms().join("");
+        assert_eq!(kept(all()), "abcde");
+        assert_eq!(kept(TermChoice { min_df: 2, ..all() }), "abc");
         // a is in 4 of 4 documents, b and c in exactly half.
-        assert_eq!(kept(TfidfSvdConfig { max_df: 0.5, ..config() }), "bcde");
+        assert_eq!(kept(TermChoice { max_df: 0.5, ..all() }), "bcde");
         // Totals: a 4, d 3, b and c 2, e 1; the tie goes to b.
-        assert_eq!(kept(TfidfSvdConfig { max_features: 3, ..config() }), "abd");
-        let none = TfidfSvdConfig { min_df: 5, ..config() };
-        let err = Tfidf::fit(&none, &docs).unwrap_err().to_string();
+        assert_eq!(kept(TermChoice { most: 3, ..all() }), "abd");
+        // By documents d counts once.
+        assert_eq!(kept(TermChoice { most: 3, rank: TermRank::Documents, ..all() }), "abc");
+        let none = TermChoice { min_df: 5, ..all() };
+        let err = fit(&none, &docs).unwrap_err().to_string();
         assert!(err.contains("none of the 5 terms of 4 documents"), "{err}");
     }
 }

@@ -10,17 +10,19 @@ use std::sync::Arc;
 use burn::tensor::Tensor;
 use quintet_core::{Matrix, Modality, SeedStream};
 use quintet_tensor::{
-    DecodeKind, Device, EncodeError, Encoder, EncoderEntry, EncoderFace, EncoderInfo, EncoderSpec,
+    Device, EncodeError, Encoder, EncoderEntry, EncoderFace, EncoderInfo, EncoderSpec,
     MediaEncoder, RawMedia, matrix_to_tensor,
 };
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::open::{MAX_TEXT_BYTES, TEXT_ORIGIN, open_text};
+use crate::open::{MAX_TEXT_BYTES, nothing_known, open_corpus, open_text, unknown_words};
+use crate::params::{at_least_one, parse, refused};
 use crate::sparse::SparseRows;
 use crate::svd::TruncatedSvd;
-use crate::tfidf::Tfidf;
+use crate::tfidf::{TermChoice, TermRank, Tfidf};
+use crate::tokenize::{Tokenizer, TokenizerConfig};
 
 /// Registry name.
 pub const NAME: &str = "tfidf-svd";
@@ -42,8 +44,12 @@ pub struct TfidfSvdConfig {
     pub dim: usize,
     /// 1: words; 2: words and pairs of neighbours.
     pub ngrams: usize,
-    /// Leaves out English stop words.
+    /// Leaves out stop words.
     pub stop_words: bool,
+    /// The language of the stop words, by its code.
+    pub language: String,
+    /// 0: terms are words; else their pieces of so many characters.
+    pub characters: usize,
     /// A term must be in at least this many documents.
     pub min_df: usize,
     /// A term must be in at most this share of the documents, above 0, at most 1.
@@ -62,6 +68,8 @@ impl Default for TfidfSvdConfig {
             dim: 128,
             ngrams: 1,
             stop_words: true,
+            language: "en".to_owned(),
+            characters: 0,
             min_df: 2,
             max_df: 0.5,
             max_features: 20_000,
@@ -77,11 +85,7 @@ impl TfidfSvdConfig {
     /// # Errors
     /// [`EncodeError::Config`] for an unknown key, a wrong type or a value out of range.
     pub fn from_value(params: &Value) -> Result<Self, EncodeError> {
-        let config = match params {
-            Value::Null => Self::default(),
-            Value::Object(_) => Self::deserialize(params).map_err(|e| refused(e.to_string()))?,
-            other => return Err(refused(format!("expected a table of parameters, found {other}"))),
-        };
+        let config: Self = parse(NAME, params)?;
         config.validate()?;
         Ok(config)
     }
@@ -91,33 +95,34 @@ impl TfidfSvdConfig {
     /// # Errors
     /// [`EncodeError::Config`] that names the parameter.
     pub fn validate(&self) -> Result<(), EncodeError> {
-        let at_least_one =
+        let sizes =
             [("dim", self.dim), ("min_df", self.min_df), ("max_features", self.max_features)];
-        if let Some((name, _)) = at_least_one.iter().find(|(_, value)| *value == 0) {
-            return Err(refused(format!("{name} is at least 1, found 0")));
-        }
-        if !(1..=2).contains(&self.ngrams) {
-            return Err(refused(format!("ngrams is 1 or 2, found {}", self.ngrams)));
-        }
+        at_least_one(NAME, &sizes)?;
+        self.tokenizer().validate().map_err(|e| refused(NAME, e))?;
         if self.power_iterations > MAX_POWER_ITERATIONS {
             let found = self.power_iterations;
             let expected = format!("power_iterations is at most {MAX_POWER_ITERATIONS}");
-            return Err(refused(format!("{expected}, found {found}")));
+            return Err(refused(NAME, format!("{expected}, found {found}")));
         }
         if !(self.max_df > 0.0 && self.max_df <= 1.0) {
             let found = self.max_df;
-            return Err(refused(format!("max_df is above 0 and at most 1, found {found}")));
+            return Err(refused(NAME, format!("max_df is above 0 and at most 1, found {found}")));
         }
         if self.max_features > u32::MAX as usize {
             let found = self.max_features;
-            return Err(refused(format!("max_features is below 2^32, found {found}")));
+            return Err(refused(NAME, format!("max_features is below 2^32, found {found}")));
         }
         Ok(())
     }
-}
 
-fn refused(reason: String) -> EncodeError {
-    EncodeError::Config { encoder: NAME.to_owned(), reason }
+    fn tokenizer(&self) -> TokenizerConfig {
+        TokenizerConfig {
+            stop_words: self.stop_words,
+            language: self.language.clone(),
+            ngrams: self.ngrams,
+            characters: self.characters,
+        }
+    }
 }
 
 /// The fitted encoder: any text to `[dim]`.
@@ -142,7 +147,14 @@ impl TfidfSvd {
         seed: SeedStream,
     ) -> Result<Self, EncodeError> {
         config.validate()?;
-        let tfidf = Tfidf::fit(config, documents)?;
+        let tokenizer = Tokenizer::new(&config.tokenizer()).map_err(|e| refused(NAME, e))?;
+        let choice = TermChoice {
+            min_df: config.min_df,
+            max_df: config.max_df,
+            most: config.max_features,
+            rank: TermRank::Occurrences,
+        };
+        let tfidf = Tfidf::fit(NAME, tokenizer, &choice, documents)?;
         let rows: Vec<_> = documents.par_iter().map(|d| tfidf.transform(d.as_ref())).collect();
         let matrix = SparseRows::from_rows(tfidf.terms().len(), &rows);
         let svd = TruncatedSvd::fit(&matrix, config.dim, config.power_iterations, seed)?;
@@ -178,26 +190,16 @@ impl Encoder for TfidfSvd {
     /// A text that the encoder knows nothing of has no vector, so that the item counts as one
     /// without text, not as one at the origin.
     fn prepare(&self, text: &str) -> Result<Vec<f32>, EncodeError> {
-        let empty = |expected: &str, found: String| EncodeError::Decode {
-            origin: TEXT_ORIGIN.to_owned(),
-            kind: DecodeKind::Empty,
-            expected: expected.to_owned(),
-            found,
-        };
         let row = self.tfidf.transform(text);
         if row.indices.is_empty() {
-            let found = match self.tfidf.n_words(text) {
-                0 => "no word".to_owned(),
-                1 => "1 word that is not in the vocabulary".to_owned(),
-                n => format!("{n} words that are not in the vocabulary"),
-            };
-            return Err(empty("at least one known word", found));
+            let found = unknown_words(self.tfidf.n_words(text));
+            return Err(nothing_known("at least one known word", found));
         }
         let mut coordinates = self.svd.project(&row);
         let length = coordinates.iter().map(|v| v * v).sum::<f64>().sqrt();
         if length < SHORTEST {
             let found = format!("a projection of length {length:.1e}");
-            return Err(empty("words that the fitted topics cover", found));
+            return Err(nothing_known("words that the fitted topics cover", found));
         }
         if self.normalise {
             coordinates.iter_mut().for_each(|v| *v /= length);
@@ -219,29 +221,13 @@ impl EncoderSpec for Spec {
         serde_json::to_value(&self.0).unwrap_or(Value::Null)
     }
 
-    /// Texts that cannot be read are left out here; encoding reports each of them.
     fn fit(
         &self,
         corpus: &[&RawMedia],
         seed: SeedStream,
         _: &Device,
     ) -> Result<Box<dyn MediaEncoder>, EncodeError> {
-        let opened: Vec<_> = corpus.par_iter().map(|m| open_text(m)).collect();
-        let mut texts = Vec::with_capacity(opened.len());
-        let mut first_error = None;
-        for result in opened {
-            match result {
-                Ok(text) => texts.push(text),
-                Err(e) => first_error = first_error.or(Some(e)),
-            }
-        }
-        if texts.is_empty() {
-            let why = first_error.map_or("the corpus is empty".to_owned(), |e| e.to_string());
-            return Err(EncodeError::Corpus {
-                encoder: NAME.to_owned(),
-                reason: format!("none of {} texts can be read: {why}", corpus.len()),
-            });
-        }
+        let texts = open_corpus(NAME, corpus)?;
         let encoder = TfidfSvd::fit(&self.0, &texts, seed)?;
         Ok(Box::new(EncoderFace::new(encoder, open_text, MICRO_BATCH)))
     }

@@ -309,7 +309,7 @@ fn sum_squares(row: &[f32]) -> f32 {
 
 /// `eˣ` to 2 units in the last place: `2ⁿ · e^r` with `|r| ≤ ln 2 / 2` (Cody and Waite, 1980).
 #[inline(always)]
-fn exp(x: f32) -> f32 {
+pub(super) fn exp(x: f32) -> f32 {
     // Beyond these the result is 0 or the largest power of two, never infinite.
     let x = x.clamp(-87.0, 88.0);
     // Adding and taking away 1.5 · 2²³ rounds to the nearest whole number, and leaves it in the
@@ -331,7 +331,7 @@ fn exp(x: f32) -> f32 {
 }
 
 #[inline(always)]
-fn tanh(x: f32) -> f32 {
+pub(super) fn tanh(x: f32) -> f32 {
     // Near 0 the quotient would lose digits.
     let e = exp(2.0 * x.clamp(-15.0, 15.0));
     let far = (e - 1.0) / (e + 1.0);

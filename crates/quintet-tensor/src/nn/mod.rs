@@ -9,6 +9,7 @@
 //! list has the length of each sequence. So there is no padding to compute, and what is done to
 //! a token cannot see that there are others, but for [`attention`].
 
+mod arrays;
 mod attention;
 mod conv;
 #[cfg(feature = "flex")]
@@ -17,15 +18,20 @@ pub(crate) mod fused;
 mod fused_conv;
 mod layers;
 mod params;
+mod recurrent;
+#[cfg(feature = "flex")]
+mod recurrent_fused;
 mod transformer;
 mod tune;
 
 use burn::tensor::Device;
 
+pub use arrays::Arrays;
 pub use attention::{AttentionMask, attention};
 pub use conv::{BatchNorm, Conv2d, Depthwise, Maps, Window};
 pub use layers::{Activation, Embedding, LayerNorm, Linear};
 pub use params::{Init, Loader, Params};
+pub use recurrent::{Recurrent, RecurrentCell, RecurrentShape, RecurrentStates};
 pub use transformer::PreNormLayer;
 pub use tune::{Tuned, Tuning};
 

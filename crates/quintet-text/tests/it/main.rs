@@ -7,3 +7,6 @@
 mod contract;
 mod parity;
 mod pretrained;
+mod sentence;
+mod trained;
+mod training;

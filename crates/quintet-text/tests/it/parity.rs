@@ -1,7 +1,8 @@
 //! Agreement with scikit-learn on a committed fixture.
 
 use quintet_core::SeedStream;
-use quintet_text::{SparseVector, TfidfSvd, TfidfSvdConfig};
+use quintet_tensor::Encoder;
+use quintet_text::{Hashing, SparseVector, TfidfSvd, TfidfSvdConfig};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -70,6 +71,35 @@ fn weights_and_topics_are_those_of_scikit_learn() {
             let products: Vec<f64> =
                 embedded.iter().map(|b| a.iter().zip(b).map(|(x, y)| x * y).sum()).collect();
             assert_close(&products, expected, name);
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct HashingFixture {
+    documents: Vec<String>,
+    cases: Vec<HashingCase>,
+}
+
+#[derive(Deserialize)]
+struct HashingCase {
+    name: String,
+    params: Value,
+    rows: Vec<Row>,
+}
+
+#[test]
+fn hashed_terms_are_those_of_scikit_learn() {
+    let text = include_str!("../fixtures/hashing_sklearn/hashing.json");
+    let fixture: HashingFixture = serde_json::from_str(text).unwrap();
+    for case in &fixture.cases {
+        let encoder = Hashing::new(&serde_json::from_value(case.params.clone()).unwrap()).unwrap();
+        for (text, expected) in fixture.documents.iter().zip(&case.rows) {
+            match encoder.prepare(text) {
+                Ok(found) => assert_row(&found, expected, &format!("{}: {text:?}", case.name)),
+                // Nothing but stop words.
+                Err(_) => assert!(expected.indices.is_empty(), "{}: {text:?}", case.name),
+            }
         }
     }
 }

@@ -8,12 +8,14 @@ use quintet_tensor::nn::Loader;
 use quintet_tensor::{EncodeError, Encoder, EncoderEntry, RawMedia, WeightError};
 use quintet_text::{
     BertConfig, Gpt2Config, LongText, Pooling, PretrainedText, PretrainedTextConfig,
+    TokenizerConfig,
 };
 use serde::Deserialize;
 use serde_json::json;
 use tokenizers::Tokenizer;
+use unicode_normalization::UnicodeNormalization;
 
-const NAMES: [&str; 4] = ["bert", "distilbert", "roberta", "gpt2"];
+const NAMES: [&str; 5] = ["bert", "distilbert", "electra", "roberta", "gpt2"];
 
 #[derive(Deserialize)]
 struct Expected {
@@ -40,6 +42,21 @@ fn close(found: &[f32], expected: &[f32], what: &str) {
     for (f, e) in found.iter().zip(expected) {
         assert!((f - e).abs() <= 1e-4 + 1e-3 * e.abs(), "{what}: {f} for {e}");
     }
+}
+
+#[test]
+fn a_small_bert_starts_from_drawn_arrays() {
+    let device = Device::flex();
+    let tiny = BertConfig::small(1_000, 2, 128);
+    tiny.validate().unwrap();
+    let network = tiny.init(&Loader::random(SeedStream::new(1), &device).root());
+    let states = network.forward(&[5, 7, 5], &[2, 1], &device);
+    assert_eq!((states.dims(), network.dim()), ([3, 128], 128));
+    // The sequence and the position have a say.
+    let states = states.into_data().try_to_vec::<f32>().unwrap();
+    assert!(states[..128].iter().zip(&states[256..]).any(|(a, b)| (a - b).abs() > 1e-3));
+    // Fewer than 64 places make no head.
+    assert!(BertConfig::small(1_000, 2, 32).validate().is_err());
 }
 
 /// Ids and lengths of sequences to the states of their tokens.
@@ -190,6 +207,21 @@ fn files_and_parameters_that_are_not_there_are_named() {
     let text = RawMedia::Text("boat".to_owned());
     let error = spec.fit(&[&text], SeedStream::new(1), &Device::flex()).map(|_| ()).unwrap_err();
     assert!(error.to_string().contains("tokenizer.json"), "{error}");
+}
+
+#[test]
+fn a_thousand_strings_have_the_same_words_in_every_normal_form() {
+    type Hash = (usize, String);
+    let rows: Vec<(String, Hash, Hash)> = read(folder("strings.json"));
+    let config = TokenizerConfig { stop_words: false, ..TokenizerConfig::default() };
+    let words = quintet_text::Tokenizer::new(&config).unwrap();
+    for (text, _, _) in &rows {
+        let composed = words.words(&text.nfc().collect::<String>());
+        assert_eq!(composed, words.words(&text.nfd().collect::<String>()), "{text:?}");
+        // A word is one word of itself in small letters.
+        let again: Vec<String> = composed.iter().flat_map(|word| words.words(word)).collect();
+        assert_eq!(composed, again, "{text:?}");
+    }
 }
 
 #[test]

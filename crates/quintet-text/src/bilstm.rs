@@ -1,0 +1,83 @@
+//! BiLSTM: long short-term memory over the words of a text, forwards and backwards.
+//!
+//! Papers: Hochreiter and Schmidhuber, "Long short-term memory", Neural Computation 9 (1997);
+//! Graves and Schmidhuber, "Framewise phoneme classification with bidirectional LSTM", 2005.
+//! Layers: see [`quintet_tensor::nn::Recurrent`].
+//! Cost: a text O(words · hidden · (hidden + dim)), word after word.
+
+use quintet_tensor::nn::{Params, RecurrentCell};
+use serde::{Deserialize, Serialize};
+
+use crate::recurrent_text::{RecurrentSizes, RecurrentText, StatePooling};
+use crate::trained::Architecture;
+
+/// What `config.json` says of the network.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BiLstmConfig {
+    /// Tokens that are known.
+    pub vocab_size: usize,
+    /// Width of a word vector.
+    pub embedding_dim: usize,
+    /// Width of a state of one direction.
+    pub hidden_size: usize,
+    /// Layers, each over the states of the one below.
+    #[serde(default = "one")]
+    pub num_layers: usize,
+    /// How the states become one vector.
+    #[serde(default)]
+    pub pooling: StatePooling,
+    /// Width after the layer `fc`; without it the pooled states are the vector.
+    #[serde(default)]
+    pub projection_dim: Option<usize>,
+}
+
+fn one() -> usize {
+    1
+}
+
+impl BiLstmConfig {
+    /// Checks what cannot be computed.
+    ///
+    /// # Errors
+    /// What is wrong, by its key.
+    pub fn validate(&self) -> Result<(), String> {
+        self.sizes().validate()
+    }
+
+    /// The network with arrays `embedding.weight`, `lstm.weight_ih_l0` and the like as PyTorch
+    /// names them, `fc.weight` and `fc.bias`.
+    pub fn init(&self, params: &Params) -> RecurrentText {
+        self.sizes().init(params, "lstm", RecurrentCell::Lstm)
+    }
+
+    fn sizes(&self) -> RecurrentSizes {
+        RecurrentSizes {
+            vocab_size: self.vocab_size,
+            embedding_dim: self.embedding_dim,
+            hidden_size: self.hidden_size,
+            num_layers: self.num_layers,
+            bidirectional: true,
+            pooling: self.pooling,
+            projection_dim: self.projection_dim,
+        }
+    }
+}
+
+impl Architecture for BiLstmConfig {
+    const NAME: &'static str = "bilstm";
+    const SUMMARY: &'static str = "BiLSTM over words, forwards and backwards, with trained weights";
+    type Network = RecurrentText;
+
+    fn validate(&self) -> Result<(), String> {
+        self.validate()
+    }
+
+    fn vocab_size(&self) -> usize {
+        self.vocab_size
+    }
+
+    fn init(&self, params: &Params) -> RecurrentText {
+        self.init(params)
+    }
+}
