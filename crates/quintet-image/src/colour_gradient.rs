@@ -198,6 +198,10 @@ impl EncoderSpec for Spec {
         serde_json::to_value(&self.0).unwrap_or(Value::Null)
     }
 
+    fn reads_corpus(&self) -> bool {
+        false
+    }
+
     fn fit(
         &self,
         _corpus: &[&RawMedia],
