@@ -130,7 +130,8 @@ impl ColourGradient {
             modality: Modality::Image,
             dim: DIM,
             limits: format!(
-                "PNG, JPEG, GIF (first frame), WebP, BMP; at most {} MiB and {} megapixels",
+                "PNG, JPEG, GIF (first frame), WebP, BMP, TIFF (first page), ICO, PNM, QOI; at most \
+                 {} MiB and {} megapixels",
                 MAX_FILE_BYTES >> 20,
                 MAX_PIXELS / 1_000_000
             ),

@@ -6,4 +6,5 @@
 
 mod contract;
 mod files;
+mod formats;
 mod hostile;

@@ -196,7 +196,7 @@ fn not_read(bytes: &[u8], kind: Kind, modality: Modality, probe: &mut Probe) -> 
     let expected = match modality {
         Modality::Audio => "WAV sound",
         Modality::Video => "a GIF, a WebP or a folder of frames",
-        _ => "a JPEG, PNG, GIF, WebP or BMP picture",
+        _ => "a JPEG, PNG, GIF, WebP, BMP, TIFF, ICO, PNM or QOI picture",
     };
     let suits = kind.suits(modality);
     let code = if suits { MediaCode::Unsupported } else { MediaCode::WrongKind };
@@ -272,6 +272,10 @@ fn picture(
         Kind::Png | Kind::Apng => ImageFormat::Png,
         Kind::Gif => ImageFormat::Gif,
         Kind::WebP => ImageFormat::WebP,
+        Kind::Tiff => ImageFormat::Tiff,
+        Kind::Ico => ImageFormat::Ico,
+        Kind::Pnm => ImageFormat::Pnm,
+        Kind::Qoi => ImageFormat::Qoi,
         _ => ImageFormat::Bmp,
     };
     let motion = match walk(bytes, kind) {

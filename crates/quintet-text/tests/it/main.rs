@@ -5,5 +5,6 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod contract;
+mod hostile;
 mod parity;
 mod pretrained;
