@@ -140,6 +140,10 @@ impl EncoderSpec for LogMelSpec {
         serde_json::json!(self.config)
     }
 
+    fn reads_corpus(&self) -> bool {
+        false
+    }
+
     fn fit(
         &self,
         _: &[&RawMedia],

@@ -20,6 +20,10 @@ pub(crate) struct Cli {
     /// Number of threads; all cores by default.
     #[arg(long, global = true, value_name = "N")]
     pub(crate) threads: Option<usize>,
+    /// The folder of trained weights; by default $QUINTET_WEIGHTS, else `quintet/weights` where
+    /// the system keeps data of programs.
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) weights: Option<PathBuf>,
     /// What to do.
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -45,6 +49,8 @@ pub(crate) enum Command {
     Evaluate(RunArgs),
     /// Recommends to one user, with reasons.
     Recommend(RecommendArgs),
+    /// Keeps weights that others trained, by name, for all runs.
+    Weights(WeightsArgs),
     /// Checks devices, threads and the processor, and says what to change.
     Doctor(DoctorArgs),
     /// Lists the encoders, fusion layers, models and metrics in this program.
@@ -63,6 +69,10 @@ pub(crate) struct RunArgs {
     /// Where the run keeps its stages; `runs/<name>` by default.
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
+    /// Where vectors are kept by content, so that nothing is encoded twice; runs may share it.
+    /// `cache` in the run's folder by default.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) cache: Option<PathBuf>,
     /// auto, flex, ndarray, wgpu, vulkan or cuda, as far as compiled in.
     #[arg(long, default_value = "auto", value_name = "DEVICE")]
     pub(crate) device: DeviceChoice,
@@ -146,6 +156,46 @@ pub(crate) struct RecommendArgs {
     /// How many reasons to show for each item.
     #[arg(long, value_name = "N", default_value_t = 3)]
     pub(crate) reasons: usize,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WeightsArgs {
+    #[command(subcommand)]
+    pub(crate) command: WeightsCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum WeightsCommand {
+    /// Copies a file or folder with safetensors into the folder of weights.
+    Add(WeightsAddArgs),
+    /// Lists what is there, and what each encoder wants.
+    List {
+        /// Prints one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Takes weights away.
+    Remove {
+        /// Their name.
+        #[arg(value_name = "NAME")]
+        name: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WeightsAddArgs {
+    /// What run files call them: `params = { weights = "NAME" }`.
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+    /// A file or folder, or an address: file://, and https:// where that is compiled in.
+    #[arg(value_name = "PATH_OR_URL")]
+    pub(crate) source: String,
+    /// The hash that they must have: of the file, or of the folder as `list` prints it.
+    #[arg(long, value_name = "HASH")]
+    pub(crate) blake3: Option<String>,
+    /// Prints one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

@@ -21,16 +21,18 @@ fn main() -> ExitCode {
     if let Err(e) = start_threads(cli.threads) {
         return fail(&e);
     }
+    let weights = commands::weights::store(cli.weights.as_deref());
     let result = match cli.command {
-        Command::Demo(args) => commands::demo::run(&args),
-        Command::Run(args) => commands::stages::run(&args),
-        Command::Ingest(args) => commands::stages::ingest(&args),
+        Command::Demo(args) => commands::demo::run(&args, &weights),
+        Command::Run(args) => commands::stages::run(&args, &weights),
+        Command::Ingest(args) => commands::stages::ingest(&args, &weights),
         Command::Export(args) => commands::export::run(&args),
         Command::Import(args) => commands::import::run(&args),
-        Command::Encode(args) => commands::stages::encode(&args),
-        Command::Train(args) => commands::stages::train(&args),
-        Command::Evaluate(args) => commands::stages::evaluate(&args),
-        Command::Recommend(args) => commands::recommend::run(&args),
+        Command::Encode(args) => commands::stages::encode(&args, &weights),
+        Command::Train(args) => commands::stages::train(&args, &weights),
+        Command::Evaluate(args) => commands::stages::evaluate(&args, &weights),
+        Command::Recommend(args) => commands::recommend::run(&args, &weights),
+        Command::Weights(args) => commands::weights::run(&args, &weights),
         Command::Doctor(args) => commands::doctor::run(&args),
         Command::List(args) => commands::list::run(&args),
     };

@@ -5,7 +5,8 @@ use std::io::{IsTerminal, Write};
 
 use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table, TableStyle};
 use quintet::pipeline::{
-    EncodeReport, Interval, ModelResult, Prepared, Recommendation, RunResult, TrainedModel,
+    EncodeReport, Interval, ModalityReport, ModelResult, Prepared, Recommendation, RunResult,
+    TrainedModel,
 };
 use serde::Serialize;
 
@@ -103,7 +104,7 @@ pub(crate) fn encoded(report: &EncodeReport) {
                 m.encoded.to_string(),
                 m.missing.to_string(),
                 m.failed.to_string(),
-                if m.reused { "from an earlier run".into() } else { String::new() },
+                encoded_note(m),
             ]
         })
         .collect();
@@ -115,6 +116,17 @@ pub(crate) fn encoded(report: &EncodeReport) {
         if m.errors.len() > 5 {
             out!("  {}: … and {} more (see encoder.json)", m.modality, m.errors.len() - 5);
         }
+    }
+}
+
+/// What of a modality did not have to be computed.
+fn encoded_note(m: &ModalityReport) -> String {
+    let known = (m.encoded + m.failed).saturating_sub(m.computed);
+    match m.reused {
+        true => "from an earlier run".to_owned(),
+        false if known > 0 && m.computed > 0 => format!("{} computed", m.computed),
+        false if known > 0 => "from the cache".to_owned(),
+        false => String::new(),
     }
 }
 

@@ -29,6 +29,7 @@ mod split;
 mod split_assign;
 mod split_config;
 mod state_io;
+mod vector_cache;
 
 pub use atomic::{replace_dir_atomic, write_atomic};
 pub use attributes::{
@@ -60,3 +61,4 @@ pub use shape_config::{ShapeConfig, ShapeReport};
 pub use split::{PartReport, Split, SplitReport, split};
 pub use split_config::SplitConfig;
 pub use state_io::{read_state, write_state};
+pub use vector_cache::{ContentHash, VectorCache};

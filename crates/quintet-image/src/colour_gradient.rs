@@ -130,7 +130,8 @@ impl ColourGradient {
             modality: Modality::Image,
             dim: DIM,
             limits: format!(
-                "PNG, JPEG, GIF (first frame), WebP, BMP; at most {} MiB and {} megapixels",
+                "PNG, JPEG, GIF (first frame), WebP, BMP, TIFF (first page), ICO, PNM, QOI; at most \
+                 {} MiB and {} megapixels",
                 MAX_FILE_BYTES >> 20,
                 MAX_PIXELS / 1_000_000
             ),
@@ -196,6 +197,10 @@ struct Spec(ColourGradientConfig);
 impl EncoderSpec for Spec {
     fn config(&self) -> Value {
         serde_json::to_value(&self.0).unwrap_or(Value::Null)
+    }
+
+    fn reads_corpus(&self) -> bool {
+        false
     }
 
     fn fit(

@@ -1,7 +1,8 @@
 //! From an untrusted file to pixels, with every limit checked before memory is taken.
 //!
-//! The format is told by the content, never by the file's name: PNG, JPEG, GIF, WebP and BMP.
-//! Of an animation only the first frame is decoded. An orientation in the Exif data is applied.
+//! The format is told by the content, never by the file's name: PNG, JPEG, GIF, WebP, BMP, TIFF,
+//! ICO, PNM and QOI. Of an animation or a file of several pages only the first picture is decoded,
+//! of an icon the largest. An orientation in the Exif data is applied.
 
 use std::error::Error;
 use std::fs::File;
@@ -29,7 +30,7 @@ pub const MAX_SIDE: u32 = 65_535;
 /// Most memory that the decoded image and its decoder may take, in bytes.
 pub const MAX_DECODED_BYTES: u64 = 512 << 20;
 
-const FORMATS: &str = "a PNG, JPEG, GIF, WebP or BMP image";
+const FORMATS: &str = "a PNG, JPEG, GIF, WebP, BMP, TIFF, ICO, PNM or QOI image";
 
 /// Reads and decodes an image file.
 ///

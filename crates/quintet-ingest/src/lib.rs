@@ -47,7 +47,7 @@ pub use ingest::{Ingested, ingest, ingest_with};
 pub use layouts::mmrec_features;
 pub use media::{
     DuplicateCount, DuplicateGroup, DuplicateListing, DuplicateReport, LISTED_GROUPS, Likeness,
-    MediaCode, duplicate_groups,
+    MediaCode, duplicate_groups, media_hash,
 };
 pub use progress::{IngestProgress, Quiet};
 pub use report::{

@@ -1,6 +1,5 @@
 //! From raw media to vectors.
 
-use std::borrow::Borrow;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -10,7 +9,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::{EncodeError, tensor_to_vec};
+use crate::EncodeError;
 
 /// What the catalogue holds for one item in one modality.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,7 +55,7 @@ pub struct EncoderInfo {
 ///
 /// `prepare` runs on all cores and uses no tensor; `forward` gets micro-batches. The vector of
 /// an item must not depend on its batch mates. Four items to write; everything object-safe
-/// comes from [`EncoderFace`].
+/// comes from [`crate::EncoderFace`].
 pub trait Encoder: Send + Sync {
     /// What is encoded: `str`, a decoded image, a waveform, a clip.
     type Raw: ?Sized;
@@ -77,7 +76,22 @@ pub trait Encoder: Send + Sync {
     /// # Errors
     /// The device failed.
     fn forward(&self, batch: &[Self::Prepared], device: &Device) -> Result<Tensor<2>, EncodeError>;
+
+    /// How much work `forward` has with an input, such as its length; only compared. Inputs of
+    /// like cost share a micro-batch, so that none is filled up to the length of another.
+    fn cost(&self, _prepared: &Self::Prepared) -> usize {
+        0
+    }
 }
+
+/// Gives the medium of an item when its turn comes; called on many threads.
+pub type FetchMedia<'a> = dyn Fn(usize) -> Result<RawMedia, EncodeError> + Sync + 'a;
+
+/// Takes the number of a window and its results, one an item; `false` ends the encoding.
+pub type TakeVectors<'a> = dyn FnMut(usize, Vec<Result<Vec<f32>, EncodeError>>) -> bool + 'a;
+
+/// Items that are encoded together where an encoder says nothing else.
+const WINDOW: usize = 128;
 
 /// The object-safe face of an encoder: media in, vectors out.
 pub trait MediaEncoder: Send + Sync {
@@ -86,12 +100,48 @@ pub trait MediaEncoder: Send + Sync {
 
     /// One result for each of `media`, in order: a vector of width `info().dim`, or why not.
     fn encode(&self, media: &[&RawMedia], device: &Device) -> Vec<Result<Vec<f32>, EncodeError>>;
+
+    /// How many items [`MediaEncoder::encode_windows`] should get at once.
+    fn window(&self) -> usize {
+        WINDOW
+    }
+
+    /// Encodes windows of items one after the other, so that neither the media nor the vectors
+    /// of all items are ever in memory. `fetch` gives the medium of an item, `take` gets the
+    /// results of each window in order. Which items share a window changes no vector by more
+    /// than rounding; the same windows give the same bits.
+    fn encode_windows(
+        &self,
+        windows: &[Vec<usize>],
+        fetch: &FetchMedia<'_>,
+        device: &Device,
+        take: &mut TakeVectors<'_>,
+    ) {
+        for (at, window) in windows.iter().enumerate() {
+            let fetched: Vec<_> = window.par_iter().map(|&item| fetch(item)).collect();
+            let media: Vec<&RawMedia> = fetched.iter().flatten().collect();
+            let mut vectors = self.encode(&media, device).into_iter();
+            let none = || Err(EncodeError::Device("no result was given".to_owned()));
+            let results = fetched
+                .into_iter()
+                .map(|medium| medium.and_then(|_| vectors.next().unwrap_or_else(none)));
+            if !take(at, results.collect()) {
+                return;
+            }
+        }
+    }
 }
 
 /// An encoder with its parameters, before it has seen the corpus.
 pub trait EncoderSpec: Send + Sync {
     /// The parameters with all defaults filled in, as written beside the features.
     fn config(&self) -> Value;
+
+    /// Whether [`EncoderSpec::fit`] learns anything from the corpus or the seed. Vectors of an
+    /// encoder that does not are good for other catalogues too, so say `false` where it is so.
+    fn reads_corpus(&self) -> bool {
+        true
+    }
 
     /// Fits what has to be fitted (a vocabulary, a projection), puts what has been trained onto
     /// the device that [`Encoder::forward`] will be called with, and gives the encoder. Encoders
@@ -130,105 +180,5 @@ pub struct EncoderEntry {
 impl Named for EncoderEntry {
     fn name(&self) -> &str {
         self.name
-    }
-}
-
-/// How raw media becomes what an encoder reads.
-pub type Open<O> = fn(&RawMedia) -> Result<O, EncodeError>;
-
-/// Gives an [`Encoder`] the object-safe face, once for all: decode and prepare on all cores,
-/// forward in micro-batches, one result an item.
-pub struct EncoderFace<E, O> {
-    encoder: E,
-    open: Open<O>,
-    micro_batch: usize,
-}
-
-impl<E, O> EncoderFace<E, O>
-where
-    E: Encoder,
-    O: Borrow<E::Raw>,
-{
-    /// Wraps `encoder`; `open` decodes the media, `micro_batch` items go through `forward` at
-    /// once.
-    pub fn new(encoder: E, open: Open<O>, micro_batch: usize) -> Self {
-        Self { encoder, open, micro_batch: micro_batch.max(1) }
-    }
-
-    fn forward_some(
-        &self,
-        media: &[&RawMedia],
-        prepared: Vec<(usize, E::Prepared)>,
-        device: &Device,
-        results: &mut [Option<Result<Vec<f32>, EncodeError>>],
-    ) {
-        let (places, batch): (Vec<usize>, Vec<E::Prepared>) = prepared.into_iter().unzip();
-        let dim = self.encoder.info().dim;
-        let vectors = self.encoder.forward(&batch, device).and_then(|t| {
-            assert_eq!(t.dims(), [batch.len(), dim], "an encoder gives [batch, dim]");
-            tensor_to_vec(t).map_err(EncodeError::Device)
-        });
-        match vectors {
-            Ok(flat) => {
-                for (row, &place) in flat.chunks_exact(dim).zip(&places) {
-                    results[place] = Some(self.checked(row, media[place]));
-                }
-            }
-            Err(e) => {
-                let message = e.to_string();
-                for place in places {
-                    results[place] = Some(Err(EncodeError::Device(message.clone())));
-                }
-            }
-        }
-    }
-
-    fn checked(&self, row: &[f32], media: &RawMedia) -> Result<Vec<f32>, EncodeError> {
-        if row.iter().all(|v| v.is_finite()) {
-            return Ok(row.to_vec());
-        }
-        Err(EncodeError::NotFinite {
-            encoder: self.encoder.info().name.clone(),
-            origin: media.origin(),
-        })
-    }
-}
-
-impl<E, O> MediaEncoder for EncoderFace<E, O>
-where
-    E: Encoder,
-    O: Borrow<E::Raw>,
-{
-    fn info(&self) -> &EncoderInfo {
-        self.encoder.info()
-    }
-
-    fn encode(&self, media: &[&RawMedia], device: &Device) -> Vec<Result<Vec<f32>, EncodeError>> {
-        let mut results: Vec<Option<Result<Vec<f32>, EncodeError>>> = Vec::new();
-        results.resize_with(media.len(), || None);
-        let prepared: Vec<Result<E::Prepared, EncodeError>> = media
-            .par_iter()
-            .map(|m| {
-                let raw = (self.open)(m)?;
-                // `prepare` sees the content alone; the error is to name the file.
-                self.encoder.prepare(raw.borrow()).map_err(|e| e.of(&m.origin()))
-            })
-            .collect();
-        let mut good = Vec::new();
-        for (place, p) in prepared.into_iter().enumerate() {
-            match p {
-                Ok(p) => good.push((place, p)),
-                Err(e) => results[place] = Some(Err(e)),
-            }
-        }
-        while !good.is_empty() {
-            let rest = good.split_off(self.micro_batch.min(good.len()));
-            self.forward_some(media, good, device, &mut results);
-            good = rest;
-        }
-        results
-            .into_iter()
-            .map(|r| r.unwrap_or_else(|| Err(EncodeError::Device("no result was given".into()))))
-            .collect()
     }
 }

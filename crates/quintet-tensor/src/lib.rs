@@ -1,7 +1,9 @@
 #![doc = include_str!("../README.md")]
 
+mod ahead;
 mod device;
 mod encoder;
+mod encoder_face;
 mod error;
 mod factor_model;
 mod fit;
@@ -23,9 +25,10 @@ mod weights;
 pub use burn::tensor::Device;
 pub use device::{DeviceChoice, DeviceReport, OpenDevice, compiled_devices, open_device};
 pub use encoder::{
-    BuildEncoder, Encoder, EncoderEntry, EncoderFace, EncoderInfo, EncoderSpec, MediaEncoder, Open,
-    RawMedia,
+    BuildEncoder, Encoder, EncoderEntry, EncoderInfo, EncoderSpec, FetchMedia, MediaEncoder,
+    RawMedia, TakeVectors,
 };
+pub use encoder_face::{EncoderFace, Open};
 pub use error::{DecodeKind, DeviceError, EncodeError, FitError};
 pub use factor_model::{FactorModel, FactorPart};
 pub use fit::{

@@ -35,6 +35,8 @@ const FILES: &str = "config.json, tokenizer.json and model.safetensors";
 
 /// Texts that go through the encoder at once.
 const MICRO_BATCH: usize = 64;
+/// Texts among which those of like length are looked for.
+const WINDOW: usize = 512;
 
 /// What to do with a text of more tokens than the network takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -191,6 +193,10 @@ impl Encoder for PretrainedText {
         self.windows(raw).map(TokenIds)
     }
 
+    fn cost(&self, text: &TokenIds) -> usize {
+        text.0.iter().map(Vec::len).sum()
+    }
+
     fn forward(&self, batch: &[TokenIds], _: &Device) -> Result<Tensor<2>, EncodeError> {
         let windows: Vec<&[u32]> =
             batch.iter().flat_map(|text| text.0.iter().map(Vec::as_slice)).collect();
@@ -234,6 +240,10 @@ impl EncoderSpec for Spec {
         serde_json::to_value(&self.0).unwrap_or(Value::Null)
     }
 
+    fn reads_corpus(&self) -> bool {
+        false
+    }
+
     /// There is nothing to fit: the arrays are read.
     fn fit(
         &self,
@@ -242,7 +252,7 @@ impl EncoderSpec for Spec {
         device: &Device,
     ) -> Result<Box<dyn MediaEncoder>, EncodeError> {
         let encoder = PretrainedText::open(&self.0, device)?;
-        Ok(Box::new(EncoderFace::new(encoder, open_text, MICRO_BATCH)))
+        Ok(Box::new(EncoderFace::new(encoder, open_text, MICRO_BATCH).with_window(WINDOW)))
     }
 }
 

@@ -206,6 +206,10 @@ where
         serde_json::json!(self.config)
     }
 
+    fn reads_corpus(&self) -> bool {
+        false
+    }
+
     fn fit(
         &self,
         _: &[&RawMedia],

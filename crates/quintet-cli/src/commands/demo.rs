@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use quintet::core::{Capability, Matrix, ModelState, Recommender, ScoreError, UserIdx};
-use quintet::pipeline::{self, ModelResult, Prepared, Request, RunResult, TrainedModel};
+use quintet::pipeline::{
+    self, ModelResult, Prepared, Request, RunResult, TrainedModel, WeightStore,
+};
 use serde::Serialize;
 
 use super::stages::Job;
@@ -20,21 +22,21 @@ const MARK: &str = "# The run file of `quintet demo`, written by it.";
 const CEILING: &str = "ceiling";
 
 /// Runs the demo once, or once a seed.
-pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<()> {
+pub(crate) fn run(args: &DemoArgs, weights: &WeightStore) -> anyhow::Result<()> {
     if args.recipe {
         print::line(RECIPE);
         return Ok(());
     }
     anyhow::ensure!(args.seeds > 0, "--seeds: expected at least 1, found 0");
     if args.seeds == 1 {
-        let result = one(args, args.seed, &args.out, !args.json)?;
+        let result = one(args, args.seed, &args.out, !args.json, weights)?;
         return if args.json { print::json(&result) } else { Ok(()) };
     }
     let mut results = Vec::new();
     for seed in args.seed..args.seed + args.seeds {
         let out = args.out.join(format!("seed-{seed}"));
         let begun = Instant::now();
-        results.push(one(args, seed, &out, false)?);
+        results.push(one(args, seed, &out, false, weights)?);
         print::note(&format!("seed {seed}: {:.1} s", begun.elapsed().as_secs_f64()));
     }
     if args.json {
@@ -45,7 +47,13 @@ pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<()> {
 }
 
 /// The whole way for one seed.
-fn one(args: &DemoArgs, seed: u64, out: &Path, talk: bool) -> anyhow::Result<RunResult> {
+fn one(
+    args: &DemoArgs,
+    seed: u64,
+    out: &Path,
+    talk: bool,
+    weights: &WeightStore,
+) -> anyhow::Result<RunResult> {
     let begun = Instant::now();
     let world_config = args.world.config(seed);
     let world = World::generate(&world_config)?;
@@ -58,14 +66,15 @@ fn one(args: &DemoArgs, seed: u64, out: &Path, talk: bool) -> anyhow::Result<Run
         file: places.config.clone(),
         data_root: places.world.clone(),
         out: Some(places.run.clone()),
+        cache: None,
         device: args.device,
         seed: None,
         json: !talk,
     };
-    let job = Job::open(&run)?;
+    let job = Job::open(&run, weights)?;
     let dataset = job.ingest(!talk)?;
-    let (features, encoded) = job.encode(&dataset, &run)?;
-    let prepared = job.prepare(dataset, features)?;
+    let encoded = job.encode(&dataset, &run)?;
+    let prepared = job.prepare(dataset)?;
     if talk {
         print::encoded(&encoded);
         print::split(&prepared);

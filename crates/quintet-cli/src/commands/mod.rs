@@ -2,12 +2,14 @@
 
 pub(crate) mod demo;
 pub(crate) mod doctor;
+pub(crate) mod download;
 pub(crate) mod export;
 pub(crate) mod guess;
 pub(crate) mod import;
 pub(crate) mod list;
 pub(crate) mod recommend;
 pub(crate) mod stages;
+pub(crate) mod weights;
 
 use quintet::tensor::{DeviceChoice, OpenDevice, open_device};
 

@@ -1,14 +1,14 @@
 //! `quintet recommend`: one user's list from fitted models.
 
-use quintet::pipeline::{self, Request};
+use quintet::pipeline::{self, Request, WeightStore};
 
 use super::stages::Job;
 use crate::args::RecommendArgs;
 use crate::print;
 
 /// Loads the model and prints the list.
-pub(crate) fn run(args: &RecommendArgs) -> anyhow::Result<()> {
-    let mut job = Job::open(&args.run)?;
+pub(crate) fn run(args: &RecommendArgs, weights: &WeightStore) -> anyhow::Result<()> {
+    let mut job = Job::open(&args.run, weights)?;
     let label = args
         .model
         .clone()

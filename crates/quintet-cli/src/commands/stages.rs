@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use quintet::Registries;
-use quintet::core::FeatureSet;
 use quintet::data::Dataset;
 use quintet::pipeline::{
-    self, EncodeReport, Prepared, Request, RunConfig, RunResult, TrainedModel, Workspace,
+    self, EncodePlaces, EncodeReport, Prepared, Request, RunConfig, RunResult, TrainedModel,
+    WeightStore, Workspace,
 };
 use quintet::train::TerminalProgress;
 use serde_json::json;
@@ -25,12 +25,13 @@ pub(crate) struct Job {
 }
 
 impl Job {
-    pub(crate) fn open(args: &RunArgs) -> anyhow::Result<Self> {
+    pub(crate) fn open(args: &RunArgs, weights: &WeightStore) -> anyhow::Result<Self> {
         let mut config = RunConfig::read(&args.file)?;
         if let Some(seed) = args.seed {
             config.seed = seed;
         }
         let registries = Registries::new()?;
+        config.find_weights(&registries, &args.data_root, weights)?;
         config.check_names(&registries)?;
         let out = args.out.clone().unwrap_or_else(|| PathBuf::from("runs").join(&config.name));
         Ok(Self {
@@ -54,43 +55,29 @@ impl Job {
         Ok(dataset)
     }
 
-    pub(crate) fn encode(
-        &self,
-        dataset: &Dataset,
-        args: &RunArgs,
-    ) -> anyhow::Result<(FeatureSet, EncodeReport)> {
+    pub(crate) fn encode(&self, dataset: &Dataset, args: &RunArgs) -> anyhow::Result<EncodeReport> {
         let open = device(args.device)?;
         let bar = EncodeBar::new();
         let progress = |m, done, total| bar.update(m, done, total);
-        let (set, report) = pipeline::encode_stage(
-            &self.config,
-            dataset,
-            &self.registries,
-            &open.device,
-            (&self.data_root, &self.workspace),
-            &progress,
-        )?;
-        Ok((set, report))
+        let cache = args.cache.clone().unwrap_or_else(|| self.workspace.cache());
+        let places =
+            EncodePlaces { data_root: &self.data_root, workspace: &self.workspace, cache: &cache };
+        let (config, registries) = (&self.config, &self.registries);
+        let report =
+            pipeline::encode_stage(config, dataset, registries, &open.device, places, &progress)?;
+        Ok(report)
     }
 
     /// Dataset and features of the earlier stages.
     pub(crate) fn prepared(&self) -> anyhow::Result<Prepared> {
-        let dataset = self.workspace.read_dataset()?;
-        let features = pipeline::read_features_stage(
-            &self.config,
-            &dataset,
-            &self.registries,
-            &self.workspace,
-        )?;
-        self.prepare(dataset, features)
+        self.prepare(self.workspace.read_dataset()?)
     }
 
-    /// Splits the dataset and fills the gaps in its features.
-    pub(crate) fn prepare(
-        &self,
-        dataset: Dataset,
-        features: FeatureSet,
-    ) -> anyhow::Result<Prepared> {
+    /// Reads the features of a dataset, fills the gaps in them and splits it.
+    pub(crate) fn prepare(&self, dataset: Dataset) -> anyhow::Result<Prepared> {
+        let (config, registries) = (&self.config, &self.registries);
+        let features =
+            pipeline::read_features_stage(config, &dataset, registries, &self.workspace)?;
         let groups = self.workspace.read_duplicates(&dataset)?;
         let prepared = pipeline::prepare(&self.config, dataset, features, groups.as_ref())?;
         pipeline::report_stage(&prepared, &self.workspace)?;
@@ -132,12 +119,12 @@ impl Job {
 }
 
 /// `quintet ingest`.
-pub(crate) fn ingest(args: &IngestArgs) -> anyhow::Result<()> {
+pub(crate) fn ingest(args: &IngestArgs, weights: &WeightStore) -> anyhow::Result<()> {
     if args.guess {
         return super::guess::run(&args.run);
     }
     let args = &args.run;
-    let job = Job::open(args)?;
+    let job = Job::open(args, weights)?;
     let dataset = job.ingest(args.json)?;
     let place = job.workspace.dataset();
     if args.json {
@@ -157,10 +144,10 @@ pub(crate) fn ingest(args: &IngestArgs) -> anyhow::Result<()> {
 }
 
 /// `quintet encode`.
-pub(crate) fn encode(args: &RunArgs) -> anyhow::Result<()> {
-    let job = Job::open(args)?;
+pub(crate) fn encode(args: &RunArgs, weights: &WeightStore) -> anyhow::Result<()> {
+    let job = Job::open(args, weights)?;
     let dataset = job.workspace.read_dataset()?;
-    let (_, report) = job.encode(&dataset, args)?;
+    let report = job.encode(&dataset, args)?;
     if args.json {
         return print::json(&report);
     }
@@ -170,8 +157,8 @@ pub(crate) fn encode(args: &RunArgs) -> anyhow::Result<()> {
 }
 
 /// `quintet train`.
-pub(crate) fn train(args: &RunArgs) -> anyhow::Result<()> {
-    let job = Job::open(args)?;
+pub(crate) fn train(args: &RunArgs, weights: &WeightStore) -> anyhow::Result<()> {
+    let job = Job::open(args, weights)?;
     let prepared = job.prepared()?;
     let models = job.train(&prepared, args)?;
     if args.json {
@@ -207,8 +194,8 @@ fn fitted(models: &[TrainedModel]) {
 }
 
 /// `quintet evaluate`.
-pub(crate) fn evaluate(args: &RunArgs) -> anyhow::Result<()> {
-    let job = Job::open(args)?;
+pub(crate) fn evaluate(args: &RunArgs, weights: &WeightStore) -> anyhow::Result<()> {
+    let job = Job::open(args, weights)?;
     let prepared = job.prepared()?;
     let models = pipeline::load_models(&job.config, &prepared, &job.registries, &job.workspace)?;
     let result = job.evaluate(&prepared, &models)?;
@@ -220,8 +207,8 @@ pub(crate) fn evaluate(args: &RunArgs) -> anyhow::Result<()> {
 }
 
 /// `quintet run`.
-pub(crate) fn run(args: &RunArgs) -> anyhow::Result<()> {
-    let job = Job::open(args)?;
+pub(crate) fn run(args: &RunArgs, weights: &WeightStore) -> anyhow::Result<()> {
+    let job = Job::open(args, weights)?;
     let say = |text: &str| {
         if !args.json {
             print::heading(text);
@@ -230,11 +217,11 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<()> {
     say("1 · ingest");
     let dataset = job.ingest(args.json)?;
     say("2 · encode");
-    let (features, report) = job.encode(&dataset, args)?;
+    let report = job.encode(&dataset, args)?;
     if !args.json {
         print::encoded(&report);
     }
-    let prepared = job.prepare(dataset, features)?;
+    let prepared = job.prepare(dataset)?;
     say("3 · train");
     if !args.json {
         print::split(&prepared);

@@ -7,7 +7,17 @@ use crate::support::{names, quintet};
 #[test]
 fn the_help_of_every_verb_names_its_arguments() {
     let dir = tempfile::tempdir().unwrap();
-    let run = ["FILE.toml", "--data-root", "--out", "--device", "--seed", "--json", "--threads"];
+    let run = [
+        "FILE.toml",
+        "--data-root",
+        "--out",
+        "--cache",
+        "--weights",
+        "--device",
+        "--seed",
+        "--json",
+        "--threads",
+    ];
     let mut recommend = run.to_vec();
     recommend.extend(["--user", "--model", "-k", "--reasons"]);
     let demo = [
@@ -38,6 +48,7 @@ fn the_help_of_every_verb_names_its_arguments() {
         ("train", &run),
         ("evaluate", &run),
         ("recommend", &recommend),
+        ("weights", &["add", "list", "remove", "--weights"]),
         ("doctor", &["--json"]),
         ("list", &["--json"]),
     ];

@@ -11,5 +11,7 @@ mod exports;
 mod foreign_features;
 mod guess;
 mod help;
+mod killed;
 mod support;
+mod weights;
 mod whole_way;

@@ -6,6 +6,7 @@
 
 mod contract;
 mod files;
+mod formats;
 mod hostile;
 mod networks;
 mod pixels;

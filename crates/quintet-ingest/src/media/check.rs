@@ -107,9 +107,7 @@ fn frames_into(folder: &Path, check: MediaCheck, probe: &mut Probe) -> Result<()
             let reason = "it is a link that leads out of its folder";
             Probe { damage: Some(Damage::new(MediaCode::Outside, reason)), ..Probe::default() }
         };
-        hasher.update(&(name.len() as u64).to_le_bytes());
-        hasher.update(name.as_bytes());
-        hasher.update(frame.blake3.as_bytes());
+        hash_frame(&mut hasher, path, &frame.blake3);
         probe.bytes += frame.bytes;
         (probe.width, probe.height) = (probe.width.or(frame.width), probe.height.or(frame.height));
         if let Some(damage) = frame.damage {
@@ -119,6 +117,34 @@ fn frames_into(folder: &Path, check: MediaCheck, probe: &mut Probe) -> Result<()
     }
     probe.blake3 = hasher.finalize().to_hex().to_string();
     first_damage.map_or(Ok(()), Err)
+}
+
+/// BLAKE3, in hex, of a media file or a folder of frames as it is now, to be compared with the one
+/// in the media manifest.
+///
+/// # Errors
+/// Something cannot be read.
+pub fn media_hash(path: &Path) -> std::io::Result<String> {
+    let mut hasher = blake3::Hasher::new();
+    if !path.is_dir() {
+        hasher.update_reader(std::fs::File::open(path)?)?;
+        return Ok(hasher.finalize().to_hex().to_string());
+    }
+    let mut frames: Vec<_> =
+        std::fs::read_dir(path)?.map(|e| e.map(|e| e.path())).collect::<Result<_, _>>()?;
+    frames.sort_unstable();
+    for frame in &frames {
+        hash_frame(&mut hasher, frame, &media_hash(frame)?);
+    }
+    Ok(hasher.finalize().to_hex().to_string())
+}
+
+/// Adds a frame to the hash of its folder.
+fn hash_frame(folder: &mut blake3::Hasher, path: &Path, blake3: &str) {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    folder.update(&(name.len() as u64).to_le_bytes());
+    folder.update(name.as_bytes());
+    folder.update(blake3.as_bytes());
 }
 
 fn read(path: &Path, modality: Modality, probe: &mut Probe) -> Result<Vec<u8>, Damage> {
@@ -170,7 +196,7 @@ fn not_read(bytes: &[u8], kind: Kind, modality: Modality, probe: &mut Probe) -> 
     let expected = match modality {
         Modality::Audio => "WAV sound",
         Modality::Video => "a GIF, a WebP or a folder of frames",
-        _ => "a JPEG, PNG, GIF, WebP or BMP picture",
+        _ => "a JPEG, PNG, GIF, WebP, BMP, TIFF, ICO, PNM or QOI picture",
     };
     let suits = kind.suits(modality);
     let code = if suits { MediaCode::Unsupported } else { MediaCode::WrongKind };
@@ -246,6 +272,10 @@ fn picture(
         Kind::Png | Kind::Apng => ImageFormat::Png,
         Kind::Gif => ImageFormat::Gif,
         Kind::WebP => ImageFormat::WebP,
+        Kind::Tiff => ImageFormat::Tiff,
+        Kind::Ico => ImageFormat::Ico,
+        Kind::Pnm => ImageFormat::Pnm,
+        Kind::Qoi => ImageFormat::Qoi,
         _ => ImageFormat::Bmp,
     };
     let motion = match walk(bytes, kind) {

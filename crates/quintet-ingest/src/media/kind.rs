@@ -186,7 +186,16 @@ impl Kind {
             Modality::Video => matches!(self, Kind::Gif | Kind::WebP),
             _ => matches!(
                 self,
-                Kind::Jpeg | Kind::Png | Kind::Apng | Kind::Gif | Kind::WebP | Kind::Bmp
+                Kind::Jpeg
+                    | Kind::Png
+                    | Kind::Apng
+                    | Kind::Gif
+                    | Kind::WebP
+                    | Kind::Bmp
+                    | Kind::Tiff
+                    | Kind::Ico
+                    | Kind::Pnm
+                    | Kind::Qoi
             ),
         }
     }

@@ -24,6 +24,7 @@ use quintet_data::{Item, MediaFile, MediaStatus};
 use rayon::prelude::*;
 
 use self::check::Probe;
+pub use self::check::media_hash;
 pub use self::code::MediaCode;
 use self::discover::{Found, discover};
 pub(crate) use self::duplicates::find as find_duplicates;

@@ -5,6 +5,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod contract;
+mod hostile;
 mod parity;
 mod pretrained;
 mod sentence;

@@ -1,21 +1,41 @@
 //! Media to feature matrices.
+//!
+//! Contents that the vector cache does not have go through the encoder in windows: decoding and
+//! preparing run ahead on all cores while the device works, and each finished window is added to
+//! the cache as a whole. Then the features are written row by row from the cache. A run that is
+//! killed loses the windows that were not finished; the windows are those of the whole catalogue,
+//! so the next run makes the same vectors, to the bit, as one that was not killed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
-use quintet_core::{FeatureSet, Matrix, Modality, ModalityFeatures, SeedStream};
+use quintet_core::{FeatureSet, ItemIdx, Modality, ModalityFeatures, SeedStream};
 use quintet_data::{
-    Dataset, FeatureSpec, ImportReport, ItemError, MediaStatus, Precision, read_feature_info,
+    ContentHash, Dataset, FeatureSpec, FeatureStore, ImportReport, ItemError, Precision,
+    VectorCache, read_feature_info,
 };
-use quintet_tensor::{Device, MediaEncoder, RawMedia};
+use quintet_tensor::{Device, RawMedia};
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use super::media::Media;
+use super::weights::weights_hash;
 use super::{EncodeSpec, ForeignFeatures, PipelineError, RunConfig, Workspace};
 use crate::Registries;
 
-/// Items encoded between two calls of the progress function.
-const CHUNK: usize = 128;
+/// Changes when the same encoder and content give other vectors than before.
+const CODE: u32 = 1;
+
+/// Where encoding reads and writes.
+#[derive(Debug, Clone, Copy)]
+pub struct EncodePlaces<'a> {
+    /// What the files of `[[features]]` are relative to.
+    pub data_root: &'a Path,
+    /// The run.
+    pub workspace: &'a Workspace,
+    /// Vectors by content, which runs may share; a folder an encoder.
+    pub cache: &'a Path,
+}
 
 /// What was encoded.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -43,6 +63,9 @@ pub struct ModalityReport {
     pub missing: usize,
     /// Items whose media could not be encoded, by the ingest stage's or the encoder's word.
     pub failed: usize,
+    /// Contents that went through the encoder in this run. Items with the same content count
+    /// once, and those whose vector was known not at all. Or rows that were imported.
+    pub computed: usize,
     /// One line for each failed item: its id and what was wrong.
     pub errors: Vec<String>,
     /// Whether the features of an earlier run over the same media were taken.
@@ -50,10 +73,9 @@ pub struct ModalityReport {
 }
 
 /// Encodes every modality of the run file into the feature store, or takes what is there for
-/// the same media and parameters.
+/// the same media and parameters. [`read_features_stage`] reads the result.
 ///
-/// `places` are the data root, which the files of `[[features]]` are relative to, and the run.
-/// `progress(modality, done, total)` is called as items are encoded.
+/// `progress(modality, done, total)` is called as contents are encoded.
 ///
 /// # Errors
 /// An encoder is unknown or cannot be fitted, nothing at all could be encoded, a file cannot be
@@ -63,24 +85,21 @@ pub fn encode_stage(
     dataset: &Dataset,
     registries: &Registries,
     device: &Device,
-    places: (&Path, &Workspace),
+    places: EncodePlaces<'_>,
     progress: &dyn Fn(Modality, usize, usize),
-) -> Result<(FeatureSet, EncodeReport), PipelineError> {
-    let (data_root, workspace) = places;
-    let mut set = FeatureSet::new(dataset.items.len());
+) -> Result<EncodeReport, PipelineError> {
     let mut report = EncodeReport::default();
     for spec in &config.encode {
         let job = Job::new(spec, config, dataset, registries)?;
-        let (features, line) = match job.stored(workspace)? {
-            Some(found) => found,
-            None => job.run(device, workspace, progress)?,
+        let stored = job.stored(places.workspace)?;
+        let computed = match stored {
+            true => 0,
+            false => job.run(device, places, progress)?,
         };
-        set.push(features)?;
-        report.modalities.push(line);
+        report.modalities.push(job.report(places.workspace, computed, stored)?);
     }
     for foreign in &config.features {
-        let line = foreign.import(data_root, dataset, workspace)?;
-        set.push(read_foreign(foreign, dataset, workspace)?)?;
+        let line = foreign.import(places.data_root, dataset, places.workspace)?;
         report.modalities.push(ModalityReport {
             modality: foreign.modality,
             encoder: foreign.name.clone(),
@@ -89,12 +108,13 @@ pub fn encode_stage(
             encoded: line.present,
             missing: dataset.items.len() - line.present,
             failed: 0,
+            computed: line.present,
             errors: Vec::new(),
             reused: false,
         });
         report.imported.push(line);
     }
-    Ok((set, report))
+    Ok(report)
 }
 
 /// The features of an earlier [`encode_stage`].
@@ -110,13 +130,11 @@ pub fn read_features_stage(
     let mut set = FeatureSet::new(dataset.items.len());
     for spec in &config.encode {
         let job = Job::new(spec, config, dataset, registries)?;
-        let Some((features, _)) = job.stored(workspace)? else {
-            return Err(PipelineError::NotRun {
-                path: job.dir(workspace)?.display().to_string(),
-                verb: "encode",
-            });
-        };
-        set.push(features)?;
+        let dir = job.dir(workspace)?;
+        if !dir.is_dir() {
+            return Err(PipelineError::NotRun { path: dir.display().to_string(), verb: "encode" });
+        }
+        set.push(quintet_data::read_features(&dir, &job.ids)?)?;
     }
     for foreign in &config.features {
         set.push(read_foreign(foreign, dataset, workspace)?)?;
@@ -136,14 +154,13 @@ fn read_foreign(
 /// One modality to encode.
 struct Job<'a> {
     spec: &'a EncodeSpec,
-    dataset: &'a Dataset,
-    media: Vec<Option<RawMedia>>,
-    /// Items that ingestion already found broken.
-    broken: BTreeMap<usize, String>,
+    media: Media<'a>,
     encoder: Box<dyn quintet_tensor::EncoderSpec>,
     seed: SeedStream,
-    /// Everything the vectors depend on.
+    /// Everything the matrix depends on, apart from the ids.
     info: Value,
+    /// Everything the vector of one content depends on.
+    maker: Value,
     ids: Vec<String>,
 }
 
@@ -154,18 +171,30 @@ impl<'a> Job<'a> {
         dataset: &'a Dataset,
         registries: &Registries,
     ) -> Result<Self, PipelineError> {
-        let encoder = (spec.entry(registries)?.build)(&spec.params)?;
-        let (media, broken, content) = gather(dataset, spec.modality);
-        // The same media, parameters, seed and version give the same vectors.
-        let info = serde_json::json!({
+        let entry = spec.entry(registries)?;
+        let encoder = (entry.build)(&spec.params)?;
+        let media = Media::of(dataset, spec.modality);
+        let mut maker = json!({
             "params": encoder.config(),
-            "seed": config.seed,
             "version": env!("CARGO_PKG_VERSION"),
-            "media": content,
+            "code": CODE,
         });
+        // Weights count by what is in them, wherever they lie.
+        if entry.weights.is_some()
+            && let Some(params) = maker["params"].as_object_mut()
+            && let Some(Value::String(path)) = params.remove("weights")
+        {
+            maker["weights"] = weights_hash(Path::new(&path))?.into();
+        }
+        let mut info = maker.clone();
+        info["seed"] = config.seed.into();
+        info["media"] = media.hash.as_str().into();
+        if encoder.reads_corpus() {
+            maker = info.clone();
+        }
         let ids = dataset.items.iter().map(|i| i.id.clone()).collect();
         let seed = SeedStream::new(config.seed);
-        Ok(Self { spec, dataset, media, broken, encoder, seed, info, ids })
+        Ok(Self { spec, media, encoder, seed, info, maker, ids })
     }
 
     fn store(&self) -> FeatureSpec<'_> {
@@ -182,132 +211,136 @@ impl<'a> Job<'a> {
         Ok(self.store().dir(&workspace.features())?)
     }
 
-    fn stored(
-        &self,
-        workspace: &Workspace,
-    ) -> Result<Option<(ModalityFeatures, ModalityReport)>, PipelineError> {
+    /// Whether the features are there already, and whole.
+    fn stored(&self, workspace: &Workspace) -> Result<bool, PipelineError> {
         let dir = self.dir(workspace)?;
         if !dir.is_dir() {
-            return Ok(None);
+            return Ok(false);
         }
-        let features = quintet_data::read_features(&dir, &self.ids)?;
-        let errors = read_feature_info(&dir)?.errors;
-        let report = self.report(&features, &errors, true);
-        Ok(Some((features, report)))
+        FeatureStore::open(&dir, &self.ids)?.verify()?;
+        Ok(true)
     }
 
     fn report(
         &self,
-        features: &ModalityFeatures,
-        errors: &[ItemError],
+        workspace: &Workspace,
+        computed: usize,
         reused: bool,
-    ) -> ModalityReport {
-        ModalityReport {
+    ) -> Result<ModalityReport, PipelineError> {
+        let info = read_feature_info(&self.dir(workspace)?)?;
+        let failed = info.errors.len();
+        Ok(ModalityReport {
             modality: self.spec.modality,
             encoder: self.spec.encoder.clone(),
-            dim: features.dim(),
-            items: self.dataset.items.len(),
-            encoded: features.n_present(),
-            missing: self.dataset.items.len() - features.n_present() - errors.len(),
-            failed: errors.len(),
-            errors: errors.iter().map(|e| format!("item {}: {}", e.item, e.error)).collect(),
+            dim: info.dim,
+            items: info.n_items,
+            encoded: info.n_present,
+            missing: info.n_items - info.n_present - failed,
+            failed,
+            computed,
+            errors: info.errors.iter().map(|e| format!("item {}: {}", e.item, e.error)).collect(),
             reused,
-        }
+        })
     }
 
+    /// Encodes what the cache lacks, writes the features and tells how many contents that were.
     fn run(
         &self,
         device: &Device,
-        workspace: &Workspace,
+        places: EncodePlaces<'_>,
         progress: &dyn Fn(Modality, usize, usize),
-    ) -> Result<(ModalityFeatures, ModalityReport), PipelineError> {
-        let present: Vec<usize> =
-            (0..self.media.len()).filter(|&i| self.media[i].is_some()).collect();
-        let corpus: Vec<&RawMedia> =
-            present.iter().filter_map(|&i| self.media[i].as_ref()).collect();
-        let fitted = self.encoder.fit(&corpus, self.seed, device)?;
-        let mut matrix = Matrix::zeros(self.media.len(), fitted.info().dim);
-        let mut mask = vec![false; self.media.len()];
-        let mut failed = self.broken.clone();
-        for (done, chunk) in present.chunks(CHUNK).enumerate() {
-            progress(self.spec.modality, done * CHUNK, present.len());
-            self.encode_chunk(fitted.as_ref(), chunk, device, &mut matrix, &mut mask, &mut failed);
+    ) -> Result<usize, PipelineError> {
+        let maker = FeatureSpec { ids: &[], info: &self.maker, ..self.store() };
+        let mut cache = VectorCache::open(&maker.dir(places.cache)?)?;
+        let known = |item: &usize| self.media.content(*item).is_some_and(|c| cache.contains(c));
+        let distinct = self.media.distinct();
+        let missing = distinct.iter().filter(|item| !known(item)).count();
+        let mut failed = HashMap::new();
+        if missing > 0 {
+            let progress = |done| progress(self.spec.modality, done, distinct.len());
+            failed = self.encode(&distinct, device, &mut cache, &progress)?;
         }
-        progress(self.spec.modality, present.len(), present.len());
-        if !mask.contains(&true) {
+        self.write(&mut cache, &failed, places.workspace)?;
+        Ok(missing)
+    }
+
+    /// Puts the vectors that the cache lacks there; gives the contents that have none, and why.
+    fn encode(
+        &self,
+        distinct: &[usize],
+        device: &Device,
+        cache: &mut VectorCache,
+        progress: &dyn Fn(usize),
+    ) -> Result<HashMap<ContentHash, String>, PipelineError> {
+        let corpus = if self.encoder.reads_corpus() { self.media.corpus() } else { Vec::new() };
+        let corpus: Vec<&RawMedia> = corpus.iter().collect();
+        let encoder = self.encoder.fit(&corpus, self.seed, device)?;
+        drop(corpus);
+        // Windows of the whole catalogue, whatever is known of it: an item that a killed run did
+        // not get to meets the same others again.
+        let lacking = |item: &usize| self.media.content(*item).is_some_and(|c| !cache.contains(c));
+        let windows: Vec<Vec<usize>> = distinct
+            .chunks(encoder.window())
+            .map(|window| window.iter().copied().filter(lacking).collect::<Vec<_>>())
+            .filter(|window| !window.is_empty())
+            .collect();
+        let mut done = distinct.len() - windows.iter().map(Vec::len).sum::<usize>();
+        progress(done);
+        let (mut failed, mut written) = (HashMap::new(), Ok(()));
+        let dim = encoder.info().dim;
+        encoder.encode_windows(&windows, &|item| self.media.fetch(item), device, &mut |at, all| {
+            let mut vectors = Vec::with_capacity(all.len());
+            let contents = windows[at].iter().filter_map(|&item| self.media.content(item));
+            for (&content, result) in contents.zip(all) {
+                match result {
+                    Ok(vector) => vectors.push((content, vector)),
+                    Err(e) => drop(failed.insert(content, e.to_string())),
+                }
+            }
+            written = cache.append(dim, &vectors);
+            done += windows[at].len();
+            progress(done);
+            written.is_ok()
+        });
+        written?;
+        Ok(failed)
+    }
+
+    /// Writes the features, one row after the other from the cache.
+    fn write(
+        &self,
+        cache: &mut VectorCache,
+        failed: &HashMap<ContentHash, String>,
+        workspace: &Workspace,
+    ) -> Result<(), PipelineError> {
+        let mut errors = self.media.broken.clone();
+        let (dim, mut row) = (cache.dim().unwrap_or(0), Vec::new());
+        let store = self.store();
+        let mut writer = store.writer(&workspace.features(), dim)?;
+        let mut present = 0;
+        for item in 0..self.media.n_items() {
+            let Some(content) = self.media.content(item) else { continue };
+            present += 1;
+            if cache.read(content, &mut row)? {
+                writer.write_row(ItemIdx::new(item), &row)?;
+            } else if let Some(error) = failed.get(content) {
+                errors.insert(item, error.clone());
+            }
+        }
+        if writer.n_present() == 0 {
             return Err(PipelineError::NothingEncoded {
                 modality: self.spec.modality.to_string(),
                 encoder: self.spec.encoder.clone(),
-                total: present.len() + self.broken.len(),
-                first: failed.into_values().next().unwrap_or_else(|| "no item has one".into()),
+                total: present + self.media.broken.len(),
+                first: errors.into_values().next().unwrap_or_else(|| "no item has one".into()),
             });
         }
-        let features = ModalityFeatures::new(self.spec.modality, matrix, mask)?;
-        let errors: Vec<ItemError> = failed
-            .into_iter()
-            .map(|(i, error)| ItemError { item: self.ids[i].clone(), error })
-            .collect();
-        self.store().write(&workspace.features(), &features, &errors)?;
-        let report = self.report(&features, &errors, false);
-        Ok((features, report))
+        writer.finish(&self.item_errors(errors))?;
+        Ok(())
     }
 
-    fn encode_chunk(
-        &self,
-        encoder: &dyn MediaEncoder,
-        items: &[usize],
-        device: &Device,
-        matrix: &mut Matrix,
-        mask: &mut [bool],
-        failed: &mut BTreeMap<usize, String>,
-    ) {
-        let media: Vec<&RawMedia> = items.iter().filter_map(|&i| self.media[i].as_ref()).collect();
-        for (&item, result) in items.iter().zip(encoder.encode(&media, device)) {
-            match result {
-                Ok(vector) => {
-                    matrix.row_mut(item).copy_from_slice(&vector);
-                    mask[item] = true;
-                }
-                Err(e) => {
-                    failed.insert(item, e.to_string());
-                }
-            }
-        }
+    fn item_errors(&self, errors: BTreeMap<usize, String>) -> Vec<ItemError> {
+        let named = |(i, error): (usize, String)| ItemError { item: self.ids[i].clone(), error };
+        errors.into_iter().map(named).collect()
     }
-}
-
-/// The media of every item in one modality, the items that are broken, and a hash of all of it.
-fn gather(
-    dataset: &Dataset,
-    modality: Modality,
-) -> (Vec<Option<RawMedia>>, BTreeMap<usize, String>, String) {
-    let mut media: Vec<Option<RawMedia>> = vec![None; dataset.items.len()];
-    let mut broken = BTreeMap::new();
-    let mut content = blake3::Hasher::new();
-    if modality == Modality::Text {
-        for (slot, item) in media.iter_mut().zip(&dataset.items) {
-            let text = item.text.as_deref().filter(|t| !t.trim().is_empty());
-            content.update(&(text.map_or(0, str::len) as u64).to_le_bytes());
-            content.update(text.unwrap_or_default().as_bytes());
-            *slot = text.map(|t| RawMedia::Text(t.to_owned()));
-        }
-    }
-    for file in dataset.media.iter().filter(|f| f.modality == modality) {
-        content.update(&file.item.0.to_le_bytes());
-        content.update(file.blake3.as_bytes());
-        let item = file.item.index();
-        match file.status {
-            MediaStatus::Ok if modality != Modality::Text => {
-                media[item] = Some(RawMedia::File(PathBuf::from(&file.path)));
-            }
-            MediaStatus::Error => {
-                let reason = file.error.clone().unwrap_or_else(|| "damaged".to_owned());
-                broken.insert(item, reason);
-            }
-            _ => {}
-        }
-    }
-    // A text that came from a table stands in for a damaged text file.
-    broken.retain(|item, _| media[*item].is_none());
-    (media, broken, content.finalize().to_hex().to_string())
 }

@@ -60,6 +60,16 @@ pub enum PipelineError {
         /// What is there.
         found: String,
     },
+    /// Weights that others trained are not there, or cannot be kept.
+    #[error("{place}: expected {expected}, found {found}")]
+    Weights {
+        /// The file, or what asks for it.
+        place: String,
+        /// What should be there.
+        expected: String,
+        /// What is there.
+        found: String,
+    },
     /// A fitted model was fitted on something else.
     #[error(
         "{path} was fitted with other settings, other data or another seed; run `quintet train` again"

@@ -3,7 +3,7 @@
 //! | stage | reads | writes |
 //! |---|---|---|
 //! | [`ingest_stage`] | sources | `dataset/` |
-//! | [`encode_stage`] | `dataset/` | `features/` |
+//! | [`encode_stage`] | `dataset/` | `features/`, `cache/` |
 //! | [`train_stage`] | both | `models/<label>/` |
 //! | [`evaluate_stage`] | all of them | `metrics.json`, `per_user.json` |
 //! | [`recommend`] | all of them | nothing |
@@ -13,13 +13,15 @@ mod encode;
 mod error;
 mod evaluate;
 mod foreign;
+mod media;
 mod prepare;
 mod recommend;
 mod stages;
 mod train;
+mod weights;
 
 pub use config::{EncodeSpec, EvaluateSpec, ModelSpec, RecommendSpec, RunConfig};
-pub use encode::{EncodeReport, ModalityReport, encode_stage, read_features_stage};
+pub use encode::{EncodePlaces, EncodeReport, ModalityReport, encode_stage, read_features_stage};
 pub use error::PipelineError;
 pub use evaluate::{
     Comparison, Interval, ModelResult, NewItems, PerUser, RunResult, evaluate_models,
@@ -30,3 +32,4 @@ pub use prepare::{Prepared, prepare, report_stage};
 pub use recommend::{Recommendation, Request, explain_text, recommend};
 pub use stages::{Groups, Workspace, ingest_stage};
 pub use train::{TrainedModel, load_models, train_models, train_stage};
+pub use weights::{StoredWeights, WeightPart, WeightStore};

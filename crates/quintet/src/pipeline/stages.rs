@@ -42,6 +42,11 @@ impl Workspace {
         self.root.join("features")
     }
 
+    /// Vectors by content, where no other place for them is given.
+    pub fn cache(&self) -> PathBuf {
+        self.root.join("cache")
+    }
+
     /// One model's directory.
     pub fn model(&self, label: &str) -> PathBuf {
         self.root.join("models").join(label)

@@ -1,0 +1,7 @@
+//! The pipeline with an encoder that counts.
+
+// Helpers of tests fail by panicking, like the tests themselves.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
+
+mod counting;
+mod encode;
