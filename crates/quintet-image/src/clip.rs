@@ -170,7 +170,7 @@ pub struct ClipVision {
 impl Network for ClipVision {
     fn dim(&self) -> usize {
         match &self.projection {
-            Some(projection) => projection.weight.dims()[0],
+            Some(projection) => projection.weight().dims()[0],
             None => self.class.dims()[1],
         }
     }

@@ -61,7 +61,7 @@ pub struct Cnn {
 
 impl Network for Cnn {
     fn dim(&self) -> usize {
-        self.out.weight.dims()[0]
+        self.out.weight().dims()[0]
     }
 
     fn forward(&self, images: Maps) -> Tensor<2> {

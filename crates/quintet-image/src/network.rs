@@ -295,6 +295,10 @@ impl EncoderSpec for Spec {
         serde_json::to_value(&self.params).unwrap_or(Value::Null)
     }
 
+    fn reads_corpus(&self) -> bool {
+        false
+    }
+
     /// There is nothing to fit: the arrays are read.
     fn fit(
         &self,

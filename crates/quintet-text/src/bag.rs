@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use burn::prelude::*;
 use quintet_core::{Modality, SeedStream};
-use quintet_tensor::nn::{Arrays, Embedding, Loader, Params};
+use quintet_tensor::nn::{Embedding, Loader, Params};
 use quintet_tensor::{
     EncodeError, EncoderEntry, EncoderSpec, MediaEncoder, RawMedia, WeightFile, index_tensor,
 };
@@ -89,13 +89,6 @@ impl Bag {
     /// Width of the vectors.
     pub fn dim(&self) -> usize {
         self.embedding.weight.dims()[1]
-    }
-
-    /// Its arrays.
-    pub fn arrays(&mut self) -> Arrays<'_> {
-        let mut arrays = Arrays::default();
-        arrays.embedding(&mut self.embedding);
-        arrays
     }
 }
 
@@ -203,6 +196,10 @@ impl Spec {
 impl EncoderSpec for Spec {
     fn config(&self) -> Value {
         serde_json::to_value(&self.0).unwrap_or(Value::Null)
+    }
+
+    fn reads_corpus(&self) -> bool {
+        false
     }
 
     /// There is nothing to fit: the vectors are read.

@@ -131,7 +131,8 @@ impl BertConfig {
             let found = self.num_hidden_layers;
             return Err(format!("num_hidden_layers: at most {MOST_LAYERS}, found {found}"));
         }
-        activation(&self.hidden_act).map(|_| ())
+        let act = Activation::by_name(&self.hidden_act);
+        act.map(|_| ()).map_err(|e| format!("hidden_act: {e}"))
     }
 
     /// The position of the first token.
@@ -183,20 +184,6 @@ impl BertConfig {
             heads: self.num_attention_heads,
             first_position: self.first_position(),
         }
-    }
-}
-
-/// An activation by the name that `config.json` has for it.
-pub(crate) fn activation(name: &str) -> Result<Activation, String> {
-    match name {
-        "gelu" => Ok(Activation::Gelu),
-        "gelu_new" | "gelu_pytorch_tanh" => Ok(Activation::GeluTanh),
-        "quick_gelu" => Ok(Activation::QuickGelu),
-        "relu" => Ok(Activation::Relu),
-        _ => Err(format!(
-            "hidden_act: expected gelu, gelu_new, gelu_pytorch_tanh, quick_gelu or relu, found \
-             {name:?}"
-        )),
     }
 }
 
@@ -261,7 +248,7 @@ impl BertLayer {
             narrow: Linear::new(&params.at(names.narrow), inner, dim),
             norm: norm(names.norm),
             // `BertConfig::validate` lets no other through.
-            activation: activation(&config.hidden_act).unwrap_or(Activation::Gelu),
+            activation: Activation::by_name(&config.hidden_act).unwrap_or(Activation::Gelu),
         }
     }
 
@@ -325,6 +312,6 @@ impl Bert {
     /// Width of a token.
     pub fn dim(&self) -> usize {
         let before = &self.words.weight;
-        self.project.as_ref().map_or(before.dims()[1], |project| project.weight.dims()[0])
+        self.project.as_ref().map_or(before.dims()[1], |project| project.weight().dims()[0])
     }
 }

@@ -4,11 +4,11 @@
 use burn::prelude::*;
 use quintet_tensor::index_tensor;
 use quintet_tensor::nn::{
-    Activation, AttentionMask, Embedding, LayerNorm, Linear, Params, attention,
+    Activation, AttentionMask, Embedding, LayerNorm, Linear, Params, PreNormLayer,
 };
 use serde::{Deserialize, Serialize};
 
-use crate::bert::{MOST_LAYERS, activation};
+use crate::bert::MOST_LAYERS;
 
 /// What `config.json` says of the architecture.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -58,7 +58,8 @@ impl Gpt2Config {
         if self.n_layer > MOST_LAYERS {
             return Err(format!("n_layer: at most {MOST_LAYERS}, found {}", self.n_layer));
         }
-        activation(&self.activation_function).map(|_| ())
+        let act = Activation::by_name(&self.activation_function);
+        act.map(|_| ()).map_err(|e| format!("activation_function: {e}"))
     }
 
     /// The network with its arrays.
@@ -68,51 +69,29 @@ impl Gpt2Config {
         Gpt2 {
             words: Embedding::new(&params.at("wte"), self.vocab_size, self.n_embd),
             positions: Embedding::new(&params.at("wpe"), self.n_positions, self.n_embd),
-            layers: (0..self.n_layer).map(|n| Gpt2Layer::new(&layers.at(n), self)).collect(),
+            layers: (0..self.n_layer).map(|n| layer(&layers.at(n), self)).collect(),
             norm: norm(&params.at("ln_f")),
             heads: self.n_head,
         }
     }
 }
 
-/// One layer: each part reads the norm of what came and adds to it.
-#[derive(Debug, Clone)]
-struct Gpt2Layer {
-    attention_norm: LayerNorm,
-    /// Queries, keys and values side by side.
-    qkv: Linear,
-    attention_out: Linear,
-    norm: LayerNorm,
-    wide: Linear,
-    narrow: Linear,
-    activation: Activation,
-}
-
-impl Gpt2Layer {
-    fn new(params: &Params, config: &Gpt2Config) -> Self {
-        let dim = config.n_embd;
-        let inner = config.n_inner.unwrap_or(4 * dim);
-        let norm = |name| LayerNorm::new(&params.at(name), dim, config.layer_norm_epsilon);
-        let linear = |name, d_in, d_out| Linear::transposed(&params.at(name), d_in, d_out);
-        Self {
-            attention_norm: norm("ln_1"),
-            qkv: linear("attn.c_attn", dim, 3 * dim),
-            attention_out: linear("attn.c_proj", dim, dim),
-            norm: norm("ln_2"),
-            wide: linear("mlp.c_fc", dim, inner),
-            narrow: linear("mlp.c_proj", inner, dim),
-            // `Gpt2Config::validate` lets no other through.
-            activation: activation(&config.activation_function).unwrap_or(Activation::GeluTanh),
-        }
-    }
-
-    fn forward(&self, x: Tensor<2>, lengths: &[usize], heads: usize) -> Tensor<2> {
-        let normed = self.attention_norm.forward(x.clone());
-        let qkv = self.qkv.forward(normed, Activation::None);
-        let mixed = attention(qkv, lengths, heads, AttentionMask::Causal);
-        let x = x + self.attention_out.forward(mixed, Activation::None);
-        let inner = self.wide.forward(self.norm.forward(x.clone()), self.activation);
-        x + self.narrow.forward(inner, Activation::None)
+/// One layer; queries, keys and values are one array already.
+fn layer(params: &Params, config: &Gpt2Config) -> PreNormLayer {
+    let dim = config.n_embd;
+    let inner = config.n_inner.unwrap_or(4 * dim);
+    let norm = |name| LayerNorm::new(&params.at(name), dim, config.layer_norm_epsilon);
+    let linear = |name, d_in, d_out| Linear::transposed(&params.at(name), d_in, d_out);
+    PreNormLayer {
+        attention_norm: norm("ln_1"),
+        qkv: linear("attn.c_attn", dim, 3 * dim),
+        attention_out: linear("attn.c_proj", dim, dim),
+        norm: norm("ln_2"),
+        wide: linear("mlp.c_fc", dim, inner),
+        narrow: linear("mlp.c_proj", inner, dim),
+        // `Gpt2Config::validate` lets no other through.
+        activation: Activation::by_name(&config.activation_function)
+            .unwrap_or(Activation::GeluTanh),
     }
 }
 
@@ -121,7 +100,7 @@ impl Gpt2Layer {
 pub struct Gpt2 {
     words: Embedding,
     positions: Embedding,
-    layers: Vec<Gpt2Layer>,
+    layers: Vec<PreNormLayer>,
     norm: LayerNorm,
     heads: usize,
 }
@@ -141,7 +120,7 @@ impl Gpt2 {
         let mut x = self.words.forward(index_tensor(ids, device))
             + self.positions.forward(index_tensor(&positions, device));
         for layer in &self.layers {
-            x = layer.forward(x, lengths, self.heads);
+            x = layer.forward(x, lengths, self.heads, AttentionMask::Causal);
         }
         self.norm.forward(x)
     }

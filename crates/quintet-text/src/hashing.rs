@@ -156,6 +156,10 @@ impl EncoderSpec for Spec {
         serde_json::to_value(&self.0.config).unwrap_or(Value::Null)
     }
 
+    fn reads_corpus(&self) -> bool {
+        false
+    }
+
     /// There is nothing to fit.
     fn fit(
         &self,

@@ -3,6 +3,7 @@
 mod bag;
 mod bert;
 mod bilstm;
+mod clip;
 mod files;
 mod gpt2;
 mod gru;
@@ -30,6 +31,7 @@ mod word_vectors;
 pub use bag::{Bag, BagConfig, BagPooling, NAME as BAG};
 pub use bert::{Bert, BertConfig, BertLayout};
 pub use bilstm::BiLstmConfig;
+pub use clip::{ClipText, ClipTextConfig};
 pub use gpt2::{Gpt2, Gpt2Config};
 pub use gru::GruConfig;
 pub use hashing::{Hashing, HashingConfig, NAME as HASHING};

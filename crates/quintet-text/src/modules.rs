@@ -139,7 +139,7 @@ impl Modules {
         let mut width = dim;
         for after in &self.after {
             if let AfterPooling::Dense(linear, _) = after {
-                let [d_out, d_in] = linear.weight.dims();
+                let [d_out, d_in] = linear.weight().dims();
                 if d_in != width {
                     let found = format!("in_features: expected {width}, found {d_in}");
                     return Err(refused(NAME, folder, &format!("module Dense: {found}")));
@@ -179,5 +179,5 @@ fn linear(params: &Params, config: &DenseConfig) -> Linear {
         return Linear::new(params, d_in, d_out);
     }
     let init = quintet_tensor::nn::Init::Normal(0.02);
-    Linear { weight: params.array("weight", [d_out, d_in], init), bias: None }
+    Linear::of(params.array("weight", [d_out, d_in], init), None)
 }

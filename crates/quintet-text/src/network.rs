@@ -6,6 +6,7 @@ use quintet_tensor::{EncodeError, WeightError};
 use serde_json::Value;
 
 use crate::bert::{Bert, BertConfig};
+use crate::clip::{ClipText, ClipTextConfig};
 use crate::gpt2::{Gpt2, Gpt2Config};
 use crate::pooling::Pooling;
 
@@ -13,6 +14,7 @@ use crate::pooling::Pooling;
 pub(crate) enum NetworkConfig {
     Bert(BertConfig),
     Gpt2(Gpt2Config),
+    Clip(ClipTextConfig),
 }
 
 impl NetworkConfig {
@@ -25,14 +27,16 @@ impl NetworkConfig {
                 Self::Bert(serde_json::from_value(json).map_err(said)?)
             }
             "gpt2" => Self::Gpt2(serde_json::from_value(json).map_err(said)?),
+            "clip" | "clip_text_model" => Self::Clip(ClipTextConfig::of_json(&json)?),
             _ => {
-                let known = "bert, roberta, distilbert, electra or gpt2";
+                let known = "bert, roberta, distilbert, electra, gpt2 or clip";
                 return Err(format!("model_type: expected {known}, found {kind:?}"));
             }
         };
         match &config {
             Self::Bert(config) => config.validate()?,
             Self::Gpt2(config) => config.validate()?,
+            Self::Clip(_) => {}
         }
         Ok(config)
     }
@@ -41,6 +45,7 @@ impl NetworkConfig {
         match self {
             Self::Bert(config) => config.hidden_size,
             Self::Gpt2(config) => config.n_embd,
+            Self::Clip(config) => config.projection_dim,
         }
     }
 
@@ -48,6 +53,7 @@ impl NetworkConfig {
         match self {
             Self::Bert(config) => config.max_tokens(),
             Self::Gpt2(config) => config.n_positions,
+            Self::Clip(config) => config.max_position_embeddings,
         }
     }
 
@@ -55,15 +61,16 @@ impl NetworkConfig {
         match self {
             Self::Bert(config) => config.vocab_size,
             Self::Gpt2(config) => config.vocab_size,
+            Self::Clip(config) => config.vocab_size,
         }
     }
 
-    /// How tokens become one vector where nobody says so: the last token of GPT-2 alone has seen
-    /// all of them.
+    /// How tokens become one vector where nobody says so: the last token of GPT-2 and of CLIP
+    /// alone has seen all of them.
     pub(crate) fn usual_pooling(&self) -> Pooling {
         match self {
             Self::Bert(_) => Pooling::Mean,
-            Self::Gpt2(_) => Pooling::Last,
+            Self::Gpt2(_) | Self::Clip(_) => Pooling::Last,
         }
     }
 
@@ -95,8 +102,14 @@ impl NetworkConfig {
             Self::Gpt2(config) => {
                 Network::Gpt2(Box::new(config.init(&below("transformer", "wte.weight"))))
             }
+            Self::Clip(config) => Network::Clip(Box::new(config.init(&loader.root()))),
         };
-        match loader.finish(name, &HEADS) {
+        let ignored: &[&str] = match self {
+            // The other tower.
+            Self::Clip(_) => &["vision_model.", "visual_projection.", "logit_scale"],
+            _ => &HEADS,
+        };
+        match loader.finish(name, ignored) {
             // Old files of GPT-2 hold the causal mask as an array of each layer.
             Err(WeightError::Keys { unexpected, missing, misshapen, .. })
                 if matches!(self, Self::Gpt2(_))
@@ -113,6 +126,7 @@ impl NetworkConfig {
 pub(crate) enum Network {
     Bert(Box<Bert>),
     Gpt2(Box<Gpt2>),
+    Clip(Box<ClipText>),
 }
 
 impl Network {
@@ -121,6 +135,7 @@ impl Network {
         match self {
             Self::Bert(network) => network.forward(ids, lengths, device),
             Self::Gpt2(network) => network.forward(ids, lengths, device),
+            Self::Clip(network) => network.forward(ids, lengths, device),
         }
     }
 }

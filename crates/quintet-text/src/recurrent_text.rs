@@ -3,7 +3,7 @@
 use burn::prelude::*;
 use quintet_tensor::index_tensor;
 use quintet_tensor::nn::{
-    Activation, Arrays, Embedding, Linear, Params, Recurrent, RecurrentCell, RecurrentShape,
+    Activation, Embedding, Linear, Params, Recurrent, RecurrentCell, RecurrentShape,
 };
 use serde::{Deserialize, Serialize};
 
@@ -105,15 +105,6 @@ impl RecurrentText {
     /// Width of the vectors.
     pub fn dim(&self) -> usize {
         self.dim
-    }
-
-    /// Its arrays.
-    pub fn arrays(&mut self) -> Arrays<'_> {
-        let mut arrays = Arrays::default();
-        arrays.embedding(&mut self.embedding);
-        arrays.join(self.layers.arrays());
-        self.projection.iter_mut().for_each(|projection| arrays.linear(projection));
-        arrays
     }
 }
 

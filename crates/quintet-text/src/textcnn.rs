@@ -9,7 +9,7 @@
 
 use burn::prelude::*;
 use quintet_tensor::index_tensor;
-use quintet_tensor::nn::{Activation, Arrays, Embedding, Init, Linear, Params};
+use quintet_tensor::nn::{Activation, Embedding, Init, Linear, Params};
 use serde::{Deserialize, Serialize};
 
 use crate::trained::{Architecture, TextNetwork, check_sizes};
@@ -75,7 +75,7 @@ impl TextCnnConfig {
                 true => weight.slice([0..1, 0..1, 0..1]).reshape([1, 1]),
                 false => weight.swap_dims(1, 2).reshape([filters, width * dim]),
             };
-            Filters { width: *width, linear: Linear { weight, bias } }
+            Filters { width: *width, linear: Linear::of(weight, bias) }
         };
         let convs: Vec<Filters> = self.kernel_sizes.iter().enumerate().map(conv).collect();
         let d_pooled = convs.len() * filters;
@@ -160,15 +160,6 @@ impl TextCnn {
     /// Width of the vectors.
     pub fn dim(&self) -> usize {
         self.dim
-    }
-
-    /// Its arrays; those of the filters are `[filters, width · dim]`.
-    pub fn arrays(&mut self) -> Arrays<'_> {
-        let mut arrays = Arrays::default();
-        arrays.embedding(&mut self.embedding);
-        self.convs.iter_mut().for_each(|conv| arrays.linear(&mut conv.linear));
-        self.projection.iter_mut().for_each(|projection| arrays.linear(projection));
-        arrays
     }
 }
 

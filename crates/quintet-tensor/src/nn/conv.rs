@@ -167,7 +167,7 @@ impl Conv2d {
             true => Tensor::<2>::zeros([1, 1], &weight.device()).expand([c_out, across]),
             false => weight.permute([0, 2, 3, 1]).reshape([c_out, across]),
         };
-        Self { linear: Linear { weight, bias }, window }
+        Self { linear: Linear::of(weight, bias), window }
     }
 
     /// With the batch norm that follows it: one layer in place of two.
@@ -176,11 +176,12 @@ impl Conv2d {
         if params.failed() {
             return self;
         }
-        self.linear.weight = self.linear.weight * norm.scale.clone().unsqueeze_dim(1);
-        self.linear.bias = Some(match self.linear.bias {
-            Some(bias) => bias * norm.scale + norm.shift,
+        let weight = self.linear.weight().clone() * norm.scale.clone().unsqueeze_dim(1);
+        let bias = match self.linear.bias() {
+            Some(bias) => bias.clone() * norm.scale + norm.shift,
             None => norm.shift,
-        });
+        };
+        self.linear = Linear::of(weight, Some(bias));
         self
     }
 
@@ -202,7 +203,7 @@ impl Conv2d {
 
     fn of_sum(&self, maps: &Maps, residual: Option<&Maps>, activation: Activation) -> Maps {
         let Window { kernel, stride, padding } = self.window;
-        let [c_out, across] = self.linear.weight.dims();
+        let [c_out, across] = self.linear.weight().dims();
         assert_eq!(across, kernel * kernel * maps.channels(), "channels of a convolution");
         let [height, width] = [maps.height, maps.width].map(|side| self.window.out(side));
         assert!(height > 0 && width > 0, "maps as large as the window at least");
@@ -220,10 +221,10 @@ impl Conv2d {
         if let Some(x) = super::fused_conv::conv(self, maps, residual.as_ref(), activation) {
             return Maps::new(x, shape);
         }
-        let weight = self.linear.weight.clone().reshape([c_out, kernel, kernel, maps.channels()]);
+        let weight = self.linear.weight().clone().reshape([c_out, kernel, kernel, maps.channels()]);
         let options = ConvOptions::new([stride; 2], [padding; 2], [1; 2], 1);
         let x = maps.channels_first();
-        let bias = self.linear.bias.clone();
+        let bias = self.linear.bias().cloned();
         let x = module::conv2d(x, weight.permute([0, 3, 1, 2]), bias, options);
         let out = Maps::of_channels_first(x);
         let x = match residual {

@@ -17,10 +17,13 @@ use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::attention::AttentionMask;
+use super::fused_gemm::Packed;
 use super::layers::{Activation, LayerNorm, Linear};
 
 /// Rows of a product that one thread computes at a time.
 const ROWS: usize = 128;
+/// Below so many rows a weight is multiplied by as it is.
+const FEW: usize = 48;
 /// Rows of a row-wise operation that one thread takes at a time.
 const LIGHT_ROWS: usize = 64;
 
@@ -45,35 +48,78 @@ pub(super) fn linear(
     residual: Option<&Tensor<2>>,
     activation: Activation,
 ) -> Option<Tensor<2>> {
-    let (weight, bias) = (&layer.weight, layer.bias.as_ref());
-    let ([tokens, d_in], [d_out, _]) = (x.dims(), weight.dims());
-    let (x_kept, weight_kept) = (numbers(x)?, weight.clone().try_into_primitive::<Flex>().ok()?);
-    // A weight that was transposed lies the other way round and is read so.
-    let (weight, turned) = match weight_kept.as_slice::<f32>() {
-        Some(_) => (weight_kept, false),
-        None => (numbers(&weight.clone().transpose())?, true),
-    };
-    let (bias, residual) = (bias.map(numbers), residual.map(numbers));
+    let ([tokens, d_in], [d_out, _]) = (x.dims(), layer.weight().dims());
+    let kept = numbers(x)?;
+    let x_numbers = kept.as_slice::<f32>()?;
+    let (bias, residual) = (layer.bias().map(numbers), residual.map(numbers));
     let (bias, residual) = (optional(&bias)?, optional(&residual)?);
-    let (x_numbers, w) = (x_kept.as_slice::<f32>()?, weight.as_slice::<f32>()?);
-    let right = match turned {
-        false => MatRef::from_row_major_slice(w, d_out, d_in).transpose(),
-        true => MatRef::from_row_major_slice(w, d_in, d_out),
-    };
-    let mut out = vec![0.0f32; tokens * d_out];
     if d_in == 0 || d_out == 0 {
         return None;
     }
+    let matrix = Matrix::of(layer, tokens)?;
+    let mut out = vec![0.0f32; tokens * d_out];
     let parts = out.par_chunks_mut(ROWS * d_out).zip(x_numbers.par_chunks(ROWS * d_in));
     parts.enumerate().for_each(|(part, (out, x))| {
-        let rows = x.len() / d_in;
-        let left = MatRef::from_row_major_slice(x, rows, d_in);
-        let product = MatMut::from_row_major_slice_mut(out, rows, d_out);
-        matmul(product, Accum::Replace, left, right, 1.0, Par::Seq);
+        matrix.product(x, out);
         let residual = rows_of(residual, part * ROWS * d_out, out.len());
         Arch::new().dispatch(AfterProduct { out, bias, residual, activation });
     });
     Some(tensor(out, [tokens, d_out], &x.device()))
+}
+
+/// The weight of a layer, ready to be multiplied by.
+pub(super) enum Matrix<'a> {
+    /// In the order of the inner loop.
+    Packed(&'a Packed),
+    /// As it is: for so few rows that packing costs more than it saves.
+    Plain { kept: FlexTensor, shape: [usize; 2], turned: bool },
+}
+
+impl<'a> Matrix<'a> {
+    /// None where its numbers are not in this process's memory.
+    pub(super) fn of(layer: &'a Linear, rows: usize) -> Option<Self> {
+        let shape = layer.weight().dims();
+        let plain = || {
+            let kept = layer.weight().clone().try_into_primitive::<Flex>().ok()?;
+            // A weight that was transposed lies the other way round and is read so.
+            match kept.as_slice::<f32>() {
+                Some(_) => Some((kept, false)),
+                None => Some((numbers(&layer.weight().clone().transpose())?, true)),
+            }
+        };
+        if rows < FEW && layer.packed.get().is_none() {
+            let (kept, turned) = plain()?;
+            return Some(Self::Plain { kept, shape, turned });
+        }
+        let pack = || {
+            let (kept, turned) = plain()?;
+            Packed::new(kept.as_slice::<f32>()?, shape, turned)
+        };
+        match layer.packed.get_or_init(pack) {
+            Some(packed) => Some(Self::Packed(packed)),
+            None => {
+                let (kept, turned) = plain()?;
+                Some(Self::Plain { kept, shape, turned })
+            }
+        }
+    }
+
+    /// `out = x · Wᵀ`, on this thread.
+    pub(super) fn product(&self, x: &[f32], out: &mut [f32]) {
+        let (kept, [d_out, d_in], turned) = match self {
+            Self::Packed(packed) => return packed.product(x, out),
+            Self::Plain { kept, shape, turned } => (kept, *shape, *turned),
+        };
+        let weight = kept.as_slice::<f32>().unwrap_or_default();
+        let right = match turned {
+            false => MatRef::from_row_major_slice(weight, d_out, d_in).transpose(),
+            true => MatRef::from_row_major_slice(weight, d_in, d_out),
+        };
+        let rows = x.len() / d_in;
+        let left = MatRef::from_row_major_slice(x, rows, d_in);
+        let product = MatMut::from_row_major_slice_mut(out, rows, d_out);
+        matmul(product, Accum::Replace, left, right, 1.0, Par::Seq);
+    }
 }
 
 /// The numbers of a tensor that may be absent: none of it is an empty slice.
@@ -413,11 +459,11 @@ mod tests {
         let x = random([300, 37], "x");
         let (weight, bias) = (random([19, 37], "w") * 0.3, random([19], "b"));
         let residual = random([300, 19], "r");
-        let here = Linear { weight, bias: Some(bias.clone()) };
-        let layer = Linear {
-            weight: Tensor::from_data(here.weight.clone().into_data(), &autodiff),
-            bias: Some(Tensor::from_data(bias.into_data(), &autodiff)),
-        };
+        let here = Linear::of(weight, Some(bias.clone()));
+        let layer = Linear::of(
+            Tensor::from_data(here.weight().clone().into_data(), &autodiff),
+            Some(Tensor::from_data(bias.into_data(), &autodiff)),
+        );
         for activation in activations {
             let there = Tensor::<2>::from_data(x.clone().into_data(), &autodiff);
             assert!(linear(&there, &layer, None, activation).is_none());
@@ -454,7 +500,7 @@ mod tests {
     #[test]
     fn a_row_does_not_depend_on_its_neighbours_or_on_the_threads() {
         let x = random([517, 96], "x");
-        let layer = Linear { weight: random([64, 96], "w"), bias: Some(random([64], "b")) };
+        let layer = Linear::of(random([64, 96], "w"), Some(random([64], "b")));
         let of = |x: Tensor<2>, threads: usize| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             let y = pool.install(|| linear(&x, &layer, None, Activation::Gelu).unwrap());

@@ -7,13 +7,11 @@
 use std::cell::RefCell;
 
 use burn::prelude::*;
-use faer::linalg::matmul::matmul;
-use faer::{Accum, MatMut, MatRef, Par};
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::conv::{Conv2d, Depthwise, Maps, Window};
-use super::fused::{AfterProduct, numbers, optional, rows_of, tensor};
+use super::fused::{AfterProduct, Matrix, numbers, optional, rows_of, tensor};
 use super::layers::Activation;
 
 /// Output pixels whose patches one thread multiplies at a time.
@@ -93,16 +91,16 @@ pub(super) fn conv(
     activation: Activation,
 ) -> Option<Tensor<2>> {
     let grid = Grid::new(maps, layer.window);
-    let [c_out, across] = layer.linear.weight.dims();
-    let (kept, weight) = (numbers(&maps.x)?, numbers(&layer.linear.weight)?);
-    let (x, weight) = (kept.as_slice::<f32>()?, weight.as_slice::<f32>()?);
-    let (bias, residual) = (layer.linear.bias.as_ref().map(numbers), residual.map(numbers));
+    let [c_out, across] = layer.linear.weight().dims();
+    let kept = numbers(&maps.x)?;
+    let x = kept.as_slice::<f32>()?;
+    let (bias, residual) = (layer.linear.bias().map(numbers), residual.map(numbers));
     let (bias, residual) = (optional(&bias)?, optional(&residual)?);
     let pixels = maps.batch * grid.out_height * grid.out_width;
     if c_out == 0 || across == 0 {
         return None;
     }
-    let right = MatRef::from_row_major_slice(weight, c_out, across).transpose();
+    let matrix = Matrix::of(&layer.linear, pixels)?;
     let mut out = vec![0.0f32; pixels * c_out];
     out.par_chunks_mut(PIXELS * c_out).enumerate().for_each(|(part, out)| {
         let (first, rows) = (part * PIXELS, out.len() / c_out);
@@ -114,9 +112,7 @@ pub(super) fn conv(
             for (row, patch) in patches.chunks_exact_mut(across).enumerate() {
                 grid.copy(x, first + row, patch);
             }
-            let left = MatRef::from_row_major_slice(patches, rows, across);
-            let product = MatMut::from_row_major_slice_mut(out, rows, c_out);
-            matmul(product, Accum::Replace, left, right, 1.0, Par::Seq);
+            matrix.product(patches, out);
         });
         let residual = rows_of(residual, first * c_out, out.len());
         Arch::new().dispatch(AfterProduct { out, bias, residual, activation });

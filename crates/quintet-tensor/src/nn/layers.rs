@@ -1,5 +1,8 @@
 //! Layers over tokens, `[tokens, dim]`.
 
+#[cfg(feature = "flex")]
+use std::sync::{Arc, OnceLock};
+
 use burn::prelude::*;
 use burn::tensor::activation;
 
@@ -60,17 +63,38 @@ impl Activation {
 /// `y = f(x Wᵀ + b)`, `[tokens, d_in] → [tokens, d_out]`.
 #[derive(Debug, Clone)]
 pub struct Linear {
-    /// `[d_out, d_in]`, as PyTorch keeps it.
-    pub weight: Tensor<2>,
-    /// `[d_out]`.
-    pub bias: Option<Tensor<1>>,
+    weight: Tensor<2>,
+    bias: Option<Tensor<1>>,
+    /// The weight in the order of the fused form, from its first use on.
+    #[cfg(feature = "flex")]
+    pub(super) packed: Arc<OnceLock<Option<super::fused_gemm::Packed>>>,
 }
 
 impl Linear {
+    /// Of a weight, `[d_out, d_in]` as PyTorch keeps it, and a bias, `[d_out]`.
+    pub fn of(weight: Tensor<2>, bias: Option<Tensor<1>>) -> Self {
+        Self {
+            weight,
+            bias,
+            #[cfg(feature = "flex")]
+            packed: Arc::default(),
+        }
+    }
+
+    /// `[d_out, d_in]`.
+    pub fn weight(&self) -> &Tensor<2> {
+        &self.weight
+    }
+
+    /// `[d_out]`.
+    pub fn bias(&self) -> Option<&Tensor<1>> {
+        self.bias.as_ref()
+    }
+
     /// Arrays `weight` and `bias`.
     pub fn new(params: &Params, d_in: usize, d_out: usize) -> Self {
         let weight = params.array("weight", [d_out, d_in], Init::Normal(0.02));
-        Self { weight, bias: Some(params.array("bias", [d_out], Init::Zeros)) }
+        Self::of(weight, Some(params.array("bias", [d_out], Init::Zeros)))
     }
 
     /// Arrays of other names; without a bias where it has no name.
@@ -81,25 +105,24 @@ impl Linear {
         [d_in, d_out]: [usize; 2],
     ) -> Self {
         let weight = params.array(weight, [d_out, d_in], Init::Normal(0.02));
-        Self { weight, bias: bias.map(|name| params.array(name, [d_out], Init::Zeros)) }
+        Self::of(weight, bias.map(|name| params.array(name, [d_out], Init::Zeros)))
     }
 
     /// With every output multiplied by its number of `scale`, `[d_out]`, as after the parts of
     /// newer networks (LayerScale, Touvron et al., 2021).
     #[must_use]
-    pub fn scaled(mut self, scale: Tensor<1>, params: &Params) -> Self {
+    pub fn scaled(self, scale: Tensor<1>, params: &Params) -> Self {
         if params.failed() {
             return self;
         }
-        self.weight = self.weight * scale.clone().unsqueeze_dim(1);
-        self.bias = self.bias.map(|bias| bias * scale);
-        self
+        let weight = self.weight * scale.clone().unsqueeze_dim(1);
+        Self::of(weight, self.bias.map(|bias| bias * scale))
     }
 
     /// With the weight kept as `[d_in, d_out]`, which GPT-2 calls `Conv1D`.
     pub fn transposed(params: &Params, d_in: usize, d_out: usize) -> Self {
         let weight = params.array("weight", [d_in, d_out], Init::Normal(0.02)).transpose();
-        Self { weight, bias: Some(params.array("bias", [d_out], Init::Zeros)) }
+        Self::of(weight, Some(params.array("bias", [d_out], Init::Zeros)))
     }
 
     /// The layers below `names`, all `[d_in, d_out]` and of one input, as one: their outputs
@@ -115,11 +138,11 @@ impl Linear {
             let width = names.len() * d_out;
             let weight =
                 Tensor::<2>::zeros([1, 1], &layers[0].weight.device()).expand([width, d_in]);
-            return Self { weight, bias: None };
+            return Self::of(weight, None);
         }
         let weight = Tensor::cat(layers.iter().map(|l| l.weight.clone()).collect(), 0);
         let biases: Option<Vec<Tensor<1>>> = layers.iter().map(|l| l.bias.clone()).collect();
-        Self { weight, bias: biases.map(|biases| Tensor::cat(biases, 0)) }
+        Self::of(weight, biases.map(|biases| Tensor::cat(biases, 0)))
     }
 
     /// `[tokens, d_in] → [tokens, d_out]`, and the activation.

@@ -9,13 +9,14 @@
 //! list has the length of each sequence. So there is no padding to compute, and what is done to
 //! a token cannot see that there are others, but for [`attention`].
 
-mod arrays;
 mod attention;
 mod conv;
 #[cfg(feature = "flex")]
 pub(crate) mod fused;
 #[cfg(feature = "flex")]
 mod fused_conv;
+#[cfg(feature = "flex")]
+mod fused_gemm;
 mod layers;
 mod params;
 mod recurrent;
@@ -26,7 +27,6 @@ mod tune;
 
 use burn::tensor::Device;
 
-pub use arrays::Arrays;
 pub use attention::{AttentionMask, attention};
 pub use conv::{BatchNorm, Conv2d, Depthwise, Maps, Window};
 pub use layers::{Activation, Embedding, LayerNorm, Linear};

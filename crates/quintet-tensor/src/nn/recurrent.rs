@@ -9,7 +9,6 @@
 use burn::prelude::*;
 use burn::tensor::activation::sigmoid;
 
-use super::arrays::Arrays;
 use super::layers::{Activation, Linear};
 use super::params::{Init, Params};
 use crate::index_tensor;
@@ -93,9 +92,9 @@ impl Direction {
         [rows, hidden]: [usize; 2],
     ) -> Self {
         let init = Init::Uniform(1.0 / (hidden as f32).sqrt());
-        let linear = |name: &str, width| Linear {
-            weight: params.array(&format!("weight_{name}_{suffix}"), [rows, width], init),
-            bias: Some(params.array(&format!("bias_{name}_{suffix}"), [rows], init)),
+        let linear = |name: &str, width| {
+            let weight = params.array(&format!("weight_{name}_{suffix}"), [rows, width], init);
+            Linear::of(weight, Some(params.array(&format!("bias_{name}_{suffix}"), [rows], init)))
         };
         Self { input: linear("ih", d_in), inner: linear("hh", hidden), reverse }
     }
@@ -114,7 +113,7 @@ impl Direction {
 
     fn portable(&self, cell: RecurrentCell, input: Tensor<2>, lengths: &[usize]) -> Tensor<2> {
         let device = input.device();
-        let hidden = self.inner.weight.dims()[1];
+        let hidden = self.inner.weight().dims()[1];
         let order = StepOrder::new(lengths, self.reverse);
         let input = input.select(0, index_tensor(&order.tokens, &device));
         let mut h = Tensor::<2>::zeros([lengths.len(), hidden], &device);
@@ -249,16 +248,6 @@ impl Recurrent {
         let ends = [lasts, firsts].into_iter().zip(parts);
         let last = ends.map(|(at, states)| states.select(0, index_tensor(&at, &device)));
         RecurrentStates { last: Tensor::cat(last.collect(), 1), all }
-    }
-
-    /// Its arrays.
-    pub fn arrays(&mut self) -> Arrays<'_> {
-        let mut arrays = Arrays::default();
-        for direction in self.layers.iter_mut().flatten() {
-            arrays.linear(&mut direction.input);
-            arrays.linear(&mut direction.inner);
-        }
-        arrays
     }
 }
 

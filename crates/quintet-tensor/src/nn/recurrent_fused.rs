@@ -43,12 +43,12 @@ pub(super) fn steps(
     lengths: &[usize],
     reverse: bool,
 ) -> Option<Tensor<2>> {
-    let ([tokens, width], [_, hidden]) = (input.dims(), inner.weight.dims());
+    let ([tokens, width], [_, hidden]) = (input.dims(), inner.weight().dims());
     if tokens == 0 || hidden == 0 {
         return None;
     }
-    let (input_kept, weight) = (numbers(input)?, numbers(&inner.weight)?);
-    let bias = numbers(inner.bias.as_ref()?)?;
+    let (input_kept, weight) = (numbers(input)?, numbers(inner.weight())?);
+    let bias = numbers(inner.bias()?)?;
     let (weight, bias) = (weight.as_slice::<f32>()?, bias.as_slice::<f32>()?);
     let step = Step { cell, hidden, weight, bias, reverse };
     let all = input_kept.as_slice::<f32>()?;

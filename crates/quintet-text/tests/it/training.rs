@@ -1,8 +1,9 @@
-//! The networks learn: the loss of a toy task falls under plain gradient descent.
+//! The networks learn: the loss of a toy task falls under Adam.
 
 use burn::prelude::*;
 use quintet_core::SeedStream;
-use quintet_tensor::nn::{Arrays, Loader};
+use quintet_tensor::nn::{Loader, Params, Tuned, Tuning};
+use quintet_tensor::{Adam, AdamConfig};
 use quintet_text::{BagConfig, BagPooling, GruConfig, StatePooling, TextCnnConfig};
 
 /// Texts of 3 to 9 of 20 words.
@@ -46,25 +47,23 @@ impl Task {
     }
 }
 
-/// Trains a network; its loss has to fall below `share` of what it was.
+/// Trains a network from nothing; its loss has to fall below `share` of what it was.
 fn falls<N>(
-    mut network: N,
     task: &Task,
-    [rate, share]: [f32; 2],
+    share: f32,
+    init: impl Fn(&Params) -> N,
     forward: impl Fn(&N, &Task) -> Tensor<2>,
-    arrays: for<'a> fn(&'a mut N) -> Arrays<'a>,
 ) {
-    // Word vectors start small for transformers; here they are of the size of other inputs.
-    for table in arrays(&mut network).matrices.into_iter().take(1) {
-        *table = table.clone().mul_scalar(25.0);
-    }
-    arrays(&mut network).track();
+    let device = Device::flex().autodiff();
+    let loader = Loader::random(SeedStream::new(2), &device);
+    let (seed, none) = (SeedStream::new(3), ("toy", &[][..]));
+    let mut tuned = Tuned::new(loader, &init, Tuning::All, seed, none).unwrap();
+    let mut adam = Adam::new(AdamConfig::new(0.02));
     let mut losses = Vec::new();
-    for _ in 0..500 {
-        let loss = task.loss(forward(&network, task));
-        losses.push(loss.clone().into_scalar::<f32>());
-        let mut gradients = loss.backward();
-        arrays(&mut network).descend(&mut gradients, rate);
+    for _ in 0..150 {
+        let loss = task.loss(forward(&init(&tuned.loader().root()), task));
+        losses.push(loss.clone().inner().into_scalar::<f32>());
+        adam.step(&mut tuned, &mut loss.backward());
     }
     let (first, last) = (losses[0], losses[losses.len() - 1]);
     assert!(last < share * first, "the loss fell from {first} to {last}");
@@ -72,7 +71,6 @@ fn falls<N>(
 
 #[test]
 fn textcnn_learns_pairs_of_words() {
-    let device = Device::flex().autodiff();
     let config = TextCnnConfig {
         vocab_size: WORDS as usize,
         embedding_dim: 16,
@@ -80,16 +78,15 @@ fn textcnn_learns_pairs_of_words() {
         kernel_sizes: vec![2, 3],
         projection_dim: Some(1),
     };
-    let network = config.init(&Loader::random(SeedStream::new(2), &device).root());
+    let device = Device::flex().autodiff();
     // Whether some word under 8 follows one over 12.
     let task = Task::new(|text| text.windows(2).any(|pair| pair[0] > 12 && pair[1] < 8));
     let run = |n: &quintet_text::TextCnn, t: &Task| n.forward(&t.ids, &t.lengths, &device);
-    falls(network, &task, [0.2, 0.1], run, |network| network.arrays());
+    falls(&task, 0.1, |params| config.init(params), run);
 }
 
 #[test]
 fn gru_learns_what_came_first() {
-    let device = Device::flex().autodiff();
     let config = GruConfig {
         vocab_size: WORDS as usize,
         embedding_dim: 16,
@@ -99,20 +96,19 @@ fn gru_learns_what_came_first() {
         pooling: StatePooling::Last,
         projection_dim: Some(1),
     };
-    let network = config.init(&Loader::random(SeedStream::new(2), &device).root());
+    let device = Device::flex().autodiff();
     let task = Task::new(|text| text[0] >= WORDS / 2);
     let run = |n: &quintet_text::RecurrentText, t: &Task| n.forward(&t.ids, &t.lengths, &device);
-    falls(network, &task, [0.2, 0.1], run, |network| network.arrays());
+    falls(&task, 0.1, |params| config.init(params), run);
 }
 
 #[test]
 fn a_bag_learns_which_words_speak_for_what() {
-    let device = Device::flex().autodiff();
     let config =
         BagConfig { vocab_size: WORDS as usize, embedding_dim: 2, pooling: BagPooling::Mean };
-    let network = config.init(&Loader::random(SeedStream::new(2), &device).root());
+    let device = Device::flex().autodiff();
     // More words from 10 than below: a mean of ones and minus ones is not all of the way to ±1.
     let task = Task::new(|text| 2 * text.iter().filter(|word| **word >= 10).count() > text.len());
     let run = |n: &quintet_text::Bag, t: &Task| n.forward(&t.ids, &t.lengths, &device);
-    falls(network, &task, [1.0, 0.5], run, |network| network.arrays());
+    falls(&task, 0.5, |params| config.init(params), run);
 }
