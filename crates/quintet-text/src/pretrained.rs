@@ -261,7 +261,7 @@ pub(crate) fn entry() -> EncoderEntry {
     EncoderEntry {
         name: NAME,
         modality: Modality::Text,
-        summary: "BERT, RoBERTa, DistilBERT, MiniLM, GPT-2, CLIP's text tower with trained weights and their pooling",
+        summary: "BERT, ELECTRA, MiniLM, GPT-2, the text tower of CLIP: trained weights with their pooling",
         weights: Some(FILES),
         build: Arc::new(|params| Ok(Box::new(Spec::new(params)?))),
     }

@@ -40,48 +40,51 @@ impl WordVectors {
         let mut lines = Lines::new(path)?;
         let (mut header, mut vectors) = (None, None);
         let mut seen = HashSet::new();
-        let mut n_lines = 0;
+        let (mut number, mut n_words) = (0, 0);
         while let Some(line) = lines.next_line()? {
+            number += 1;
             let line = line.trim_end_matches(['\n', '\r', ' ', '\t']);
-            if n_lines == 0 && header.is_none() {
+            if number == 1 {
                 header = Header::read(line);
                 if header.is_some() {
                     continue;
                 }
             }
-            if n_lines >= most.min(MOST_WORDS) {
+            if n_words == most.min(MOST_WORDS) {
                 return Self::checked(path, vectors);
             }
-            let found =
-                |found: String| format!("{found} in line {}", n_lines + 1 + header_lines(&header));
-            let all = vectors.get_or_insert_with(|| Self {
-                words: Vec::new(),
-                // As the header says, else as many as stand behind the first word.
-                dim: header.as_ref().map_or(line.split([' ', '\t']).count() - 1, |h| h.dim),
-                numbers: Vec::new(),
-            });
-            if !(1..=WIDEST).contains(&all.dim) {
-                let expected = format!("a word and 1 to {WIDEST} numbers");
-                return Err(damaged(path, &expected, found(format!("{} numbers", all.dim))));
-            }
-            let word = all.push_numbers(line).map_err(|wrong| {
+            let all = match &mut vectors {
+                Some(all) => all,
+                none => none.insert(Self::empty(path, line, header.as_ref())?),
+            };
+            let word = all.push_numbers(line).map_err(|found| {
                 let expected = format!("a word and {} numbers", all.dim);
-                damaged(path, &expected, found(wrong))
+                damaged(path, &expected, format!("{found} in line {number}"))
             })?;
             if seen.insert(word.to_owned()) {
                 all.words.push(word.to_owned());
             } else {
                 all.numbers.truncate(all.words.len() * all.dim);
             }
-            n_lines += 1;
+            n_words += 1;
         }
         match header {
-            Some(said) if said.words != n_lines => {
+            Some(said) if said.words != n_words => {
                 let expected = format!("{} words as the first line says", said.words);
-                Err(damaged(path, &expected, format!("{n_lines}")))
+                Err(damaged(path, &expected, format!("{n_words}")))
             }
             _ => Self::checked(path, vectors),
         }
+    }
+
+    /// No words, of the width that the header says, else of what stands behind the first word.
+    fn empty(path: &Path, line: &str, header: Option<&Header>) -> Result<Self, EncodeError> {
+        let dim = header.map_or(line.split([' ', '\t']).count() - 1, |header| header.dim);
+        if !(1..=WIDEST).contains(&dim) {
+            let expected = format!("a word and 1 to {WIDEST} numbers");
+            return Err(damaged(path, &expected, format!("{dim} numbers in the first line")));
+        }
+        Ok(Self { words: Vec::new(), dim, numbers: Vec::new() })
     }
 
     fn checked(path: &Path, vectors: Option<Self>) -> Result<Self, EncodeError> {
@@ -104,10 +107,6 @@ impl WordVectors {
             _ => Err(format!("{} numbers without a word", self.numbers.len() - before)),
         }
     }
-}
-
-fn header_lines(header: &Option<Header>) -> usize {
-    usize::from(header.is_some())
 }
 
 impl Header {
@@ -161,7 +160,7 @@ mod tests {
         // No memory is taken for what a header promises.
         assert!(refusal("99999999999 2\nboat 1 2\n").contains("found 1"));
         assert!(refusal("2 99999999999\nboat 1 2\n").contains("1 to 4096 numbers"));
-        assert!(refusal("boat\n").contains("0 numbers in line 1"));
+        assert!(refusal("boat\n").contains("0 numbers in the first line"));
         assert!(refusal("").contains("expected words with their vectors, found none"));
     }
 }
