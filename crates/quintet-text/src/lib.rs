@@ -1,7 +1,10 @@
 #![doc = include_str!("../README.md")]
 
 mod bert;
+#[doc(hidden)]
+pub mod fuzzing;
 mod gpt2;
+mod guarded;
 mod network;
 mod open;
 mod pooling;

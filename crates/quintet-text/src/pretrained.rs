@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokenizers::Tokenizer;
 
+use crate::guarded;
 use crate::network::{Network, NetworkConfig};
 use crate::open::{TEXT_ORIGIN, open_text};
 use crate::pooling::{Pooling, PoolingConfig};
@@ -124,11 +125,7 @@ impl PretrainedText {
             return Err(EncodeError::Config { encoder: NAME.to_owned(), reason });
         }
         let path = folder.join("tokenizer.json");
-        let mut tokenizer =
-            Tokenizer::from_file(&path).map_err(|e| refused(&path, &e.to_string()))?;
-        // Lengths are cut and filled up here, not there.
-        tokenizer.with_padding(None);
-        tokenizer.with_truncation(None).map_err(|e| refused(&path, &e.to_string()))?;
+        let tokenizer = guarded::tokenizer(&path).map_err(|e| refused(&path, &e))?;
         let known = tokenizer.get_vocab_size(true);
         if known > network.vocab_size() {
             let found = format!("{known} tokens for a network of {}", network.vocab_size());
@@ -160,8 +157,8 @@ impl PretrainedText {
             expected: "a text that the tokenizer reads".to_owned(),
             found: e.to_string(),
         };
-        let bare = self.tokenizer.encode_fast(text, false).map_err(failed)?;
-        let whole = |encoding| self.tokenizer.post_process(encoding, None, true).map_err(failed);
+        let bare = guarded::encode(&self.tokenizer, text).map_err(failed)?;
+        let whole = |encoding| guarded::with_signs(&self.tokenizer, encoding).map_err(failed);
         let signs = whole(tokenizers::Encoding::default())?.len();
         let room = self.max_tokens.saturating_sub(signs).max(1);
         let mut windows = Vec::new();
