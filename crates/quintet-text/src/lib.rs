@@ -5,8 +5,11 @@ mod bert;
 mod bilstm;
 mod clip;
 mod files;
+#[doc(hidden)]
+pub mod fuzzing;
 mod gpt2;
 mod gru;
+mod guarded;
 mod hashing;
 mod modules;
 mod network;

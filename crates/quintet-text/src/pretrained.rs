@@ -18,6 +18,7 @@ use serde_json::Value;
 use tokenizers::Tokenizer;
 
 use crate::files::{WEIGHTS, hash, json, refused};
+use crate::guarded;
 use crate::modules::{AfterPooling, Modules};
 use crate::network::{Network, NetworkConfig};
 use crate::open::{nothing_known, open_text};
@@ -139,9 +140,9 @@ impl PretrainedText {
     /// The ids of a text, cut into windows of at most `max_tokens` with the signs of the network
     /// around each.
     fn windows(&self, text: &str) -> Result<Vec<Vec<u32>>, EncodeError> {
-        let bare = self.tokenizer.encode_fast(text, false).map_err(unreadable_text)?;
+        let bare = guarded::encode(&self.tokenizer, text).map_err(unreadable_text)?;
         let whole =
-            |encoding| self.tokenizer.post_process(encoding, None, true).map_err(unreadable_text);
+            |encoding| guarded::with_signs(&self.tokenizer, encoding).map_err(unreadable_text);
         let signs = whole(tokenizers::Encoding::default())?.len();
         let room = self.max_tokens.saturating_sub(signs).max(1);
         let mut windows = Vec::new();

@@ -8,6 +8,7 @@ use std::path::Path;
 use quintet_tensor::{DecodeKind, EncodeError};
 
 use crate::files::{damaged, open, refused, unreadable};
+use crate::guarded;
 use crate::open::{TEXT_ORIGIN, nothing_known, unknown_words};
 use crate::segment::words;
 
@@ -169,7 +170,9 @@ impl TextIds {
         match self {
             Self::Words(vocabulary) => vocabulary.encode(text),
             Self::Pieces(tokenizer) => {
-                let encoding = tokenizer.encode_fast(text, true).map_err(unreadable_text)?;
+                let encoding = guarded::encode(tokenizer, text)
+                    .and_then(|bare| guarded::with_signs(tokenizer, bare))
+                    .map_err(unreadable_text)?;
                 if encoding.is_empty() {
                     return Err(nothing_known("at least one token", "none".to_owned()));
                 }
@@ -181,11 +184,7 @@ impl TextIds {
 
 /// A `tokenizer.json` that neither cuts nor fills up.
 pub(crate) fn tokenizer(encoder: &str, path: &Path) -> Result<tokenizers::Tokenizer, EncodeError> {
-    let wrong = |e: tokenizers::Error| refused(encoder, path, &e.to_string());
-    let mut tokenizer = tokenizers::Tokenizer::from_file(path).map_err(wrong)?;
-    tokenizer.with_padding(None);
-    tokenizer.with_truncation(None).map_err(wrong)?;
-    Ok(tokenizer)
+    guarded::tokenizer(path).map_err(|e| refused(encoder, path, &e))
 }
 
 /// The error of a text that a tokenizer does not take.

@@ -147,3 +147,60 @@ fn a_run_finds_weights_below_its_folders_and_in_the_store() {
     fs_err::write(&path, changed).unwrap();
     assert!(!reused("mini"));
 }
+
+/// A server of one folder, for as many calls as come; gives its address.
+#[cfg(feature = "download")]
+fn serve(folder: PathBuf) -> String {
+    use std::io::{BufRead, BufReader, Write};
+
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let lines = BufReader::new(stream.try_clone().unwrap()).lines();
+            let head: Vec<String> =
+                lines.map(Result::unwrap).take_while(|line| !line.is_empty()).collect();
+            let path = head[0].split(' ').nth(1).unwrap().trim_start_matches('/');
+            let (status, body) = match fs_err::read(folder.join(path)) {
+                Ok(body) => ("200 OK", body),
+                Err(_) => ("404 Not Found", Vec::new()),
+            };
+            let length = body.len();
+            let head = format!(
+                "HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
+            );
+            stream.write_all(head.as_bytes()).unwrap();
+            stream.write_all(&body).unwrap();
+        }
+    });
+    address
+}
+
+#[test]
+#[cfg(feature = "download")]
+fn weights_are_fetched_from_an_address() {
+    let tiny = Tiny::new();
+    let address = serve(tiny_bert());
+    let added = weights(&tiny, &["add", "mini", &format!("{address}/")]).ok();
+    names(&added.stdout, &["mini: 3 files", "text encoder bert reads it"]);
+    let file = format!("{address}/model.safetensors");
+    let hash = blake3_of(&tiny, &["add", "one", &file, "--json"]);
+    weights(&tiny, &["add", "again", &file, "--blake3", &hash]).ok();
+    let other = "0".repeat(64);
+    let error = weights(&tiny, &["add", "bad", &file, "--blake3", &other]);
+    assert_eq!(error.code, Some(1));
+    names(&error.stderr, &["model.safetensors", &other, &hash]);
+    let error = weights(&tiny, &["add", "none", &format!("{address}/none")]).error();
+    names(&error, &["none/model.safetensors", "404"]);
+    // Nothing half-fetched is left.
+    let left: Vec<_> = fs_err::read_dir(tiny.path("w")).unwrap().map(|e| e.unwrap()).collect();
+    assert_eq!(left.len(), 3, "{left:?}");
+}
+
+#[cfg(feature = "download")]
+fn blake3_of(tiny: &Tiny, args: &[&str]) -> String {
+    let added = weights(tiny, args).ok().json();
+    assert_eq!(added["added"]["single"], true);
+    added["added"]["blake3"].as_str().unwrap().to_owned()
+}

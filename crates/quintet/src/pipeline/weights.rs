@@ -204,7 +204,8 @@ impl WeightStore {
     /// Where relative weights of a run file are: below one of the folders, else in the store.
     fn find(&self, named: &Path, below: &[&Path]) -> Option<PathBuf> {
         let direct = below.iter().map(|dir| dir.join(named)).find(|path| path.exists());
-        direct.or_else(|| self.path(named.to_str()?).ok())
+        let by_hand = || Some(self.dir.join(named)).filter(|path| path.exists());
+        direct.or_else(|| self.path(named.to_str()?).ok()).or_else(by_hand)
     }
 }
 
