@@ -1,4 +1,4 @@
-"""MiniLM of Quintet beside sentence-transformers: the same vectors, and how fast.
+"""MiniLM of Quintet beside sentence-transformers and ONNX Runtime: the same vectors, and how fast.
 
     quintet ingest benches/parity/minilm.toml --data-root FOLDER --out OUT
     quintet encode benches/parity/minilm.toml --data-root FOLDER --out OUT
@@ -44,8 +44,59 @@ def peer(out, weights):
     print(json.dumps(dict(seconds=seconds, peak_mb=peak, texts=len(given))))
 
 
+def onnx_file(out, weights):
+    """The network without its pooling, exported once."""
+    import torch
+    from transformers import AutoModel
+    path = pathlib.Path(out) / "minilm.onnx"
+    if not path.exists():
+        model = AutoModel.from_pretrained(weights, attn_implementation="eager").eval()
+
+        class States(torch.nn.Module):
+            def forward(self, input_ids, attention_mask, token_type_ids):
+                return model(input_ids=input_ids, attention_mask=attention_mask,
+                             token_type_ids=token_type_ids).last_hidden_state
+        names = ["input_ids", "attention_mask", "token_type_ids"]
+        example = tuple(torch.ones(2, 9, dtype=torch.int64) for _ in names)
+        axes = {name: {0: "batch", 1: "tokens"} for name in names}
+        torch.onnx.export(States(), example, str(path), input_names=names, output_names=["states"],
+                          dynamic_axes=axes, dynamo=False, opset_version=17)
+    return path
+
+
+def onnx_peer(out, weights):
+    """As `peer`, with ONNX Runtime: batches of like length, tokens by the tokenizer's own threads."""
+    import numpy as np
+    import onnxruntime as ort
+    from tokenizers import Tokenizer
+    start = time.perf_counter()
+    _, all_texts = texts(out)
+    given = [t for t in all_texts if t]
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 2
+    session = ort.InferenceSession(str(pathlib.Path(out) / "minilm.onnx"), options,
+                                   providers=["CPUExecutionProvider"])
+    tokenizer = Tokenizer.from_file(str(pathlib.Path(weights) / "tokenizer.json"))
+    tokenizer.enable_truncation(256)
+    tokenizer.enable_padding()
+    order = sorted(range(len(given)), key=lambda i: -len(given[i]))
+    vectors = np.zeros((len(given), 384), dtype=np.float32)
+    for first in range(0, len(order), 32):
+        rows = order[first:first + 32]
+        encoded = tokenizer.encode_batch([given[i] for i in rows])
+        ids, mask, types = (np.array([getattr(e, key) for e in encoded], dtype=np.int64)
+                            for key in ["ids", "attention_mask", "type_ids"])
+        states = session.run(None, dict(input_ids=ids, attention_mask=mask, token_type_ids=types))[0]
+        mean = (states * mask[..., None]).sum(1) / mask.sum(1, keepdims=True)
+        vectors[rows] = mean / np.linalg.norm(mean, axis=1, keepdims=True)
+    seconds = time.perf_counter() - start
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(json.dumps(dict(seconds=seconds, peak_mb=peak, texts=len(given))))
+
+
 def ours(quintet, out, folder, weights):
-    shutil.rmtree(pathlib.Path(out) / "features", ignore_errors=True)
+    for kept in ["features", "cache"]:
+        shutil.rmtree(pathlib.Path(out) / kept, ignore_errors=True)
     link = pathlib.Path(out) / "weights"
     if not link.exists():
         link.symlink_to(pathlib.Path(weights).resolve())
@@ -74,18 +125,24 @@ def compare(out):
 
 
 def main():
-    if sys.argv[1] == "--peer":
-        return peer(*sys.argv[2:4])
+    if sys.argv[1] == "--export":
+        return onnx_file(*sys.argv[2:4])
+    if sys.argv[1] in ("--peer", "--onnx"):
+        return (peer if sys.argv[1] == "--peer" else onnx_peer)(*sys.argv[2:4])
     quintet, out, weights, folder = sys.argv[1:5]
     repeats = int(sys.argv[5]) if len(sys.argv) > 5 else 5
     env = dict(os.environ, OMP_NUM_THREADS="2", MKL_NUM_THREADS="2", TOKENIZERS_PARALLELISM="true",
                RAYON_NUM_THREADS="2")
-    times = {"quintet": [], "sentence-transformers": []}
-    for _ in range(repeats):
+    times = {"quintet": [], "sentence-transformers": [], "onnxruntime": []}
+    for run in range(repeats):
         times["quintet"].append(ours(quintet, out, folder, weights))
-        line = subprocess.run([sys.executable, __file__, "--peer", out, weights], env=env,
-                              check=True, capture_output=True, text=True).stdout
-        times["sentence-transformers"].append(json.loads(line.strip().splitlines()[-1]))
+        if run == 0:
+            subprocess.run([sys.executable, __file__, "--export", out, weights], check=True,
+                           capture_output=True)
+        for name, flag in [("sentence-transformers", "--peer"), ("onnxruntime", "--onnx")]:
+            line = subprocess.run([sys.executable, __file__, flag, out, weights], env=env,
+                                  check=True, capture_output=True, text=True).stdout
+            times[name].append(json.loads(line.strip().splitlines()[-1]))
     compare(out)
     n = times["sentence-transformers"][0]["texts"]
     middle = {k: statistics.median(r["seconds"] for r in v) for k, v in times.items()}

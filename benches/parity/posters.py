@@ -98,7 +98,10 @@ path = "events.csv"
 columns = {{ user = "user", item = "item" }}
 [ingest.tables.items]
 path = "items.csv"
-columns = {{ id = "item", image = "image" }}
+columns = {{ id = "item" }}
+[[ingest.media]]
+modality = "image"
+folder = "pictures"
 [split]
 strategy = "random"
 [[encode]]
@@ -113,12 +116,11 @@ model = "popularity"
 def prepare(quintet, name, work, files):
     """A catalogue of the pictures, ingested; gives the run file's folder."""
     folder = work / "data"
-    folder.mkdir(exist_ok=True)
+    subprocess.run(["rm", "-rf", folder], check=True)
+    (folder / "pictures").mkdir(parents=True)
     for file in files:
-        link = folder / file.name
-        if not link.exists():
-            link.symlink_to(file.resolve())
-    (folder / "items.csv").write_text("item,image\n" + "".join(f"{f.stem},{f.name}\n" for f in files))
+        (folder / "pictures" / file.name).write_bytes(file.read_bytes())
+    (folder / "items.csv").write_text("item\n" + "".join(f"{f.stem}\n" for f in files))
     (folder / "events.csv").write_text("user,item\n" + "".join(
         f"u{i % 5},{f.stem}\n" for i, f in enumerate(files)))
     (work / f"{name}.toml").write_text(RUN_FILE.format(name=name))

@@ -46,7 +46,7 @@ fn a_small_cnn_learns_from_nothing() {
     let mut tuned =
         Tuned::new(loader, |p| config.init(p), Tuning::All, seed, ("cnn", &[])).unwrap();
     let mut adam = Adam::new(AdamConfig::new(0.01));
-    let (images, kinds) = stripes(16, 12, 0, &device);
+    let (images, kinds) = stripes(64, 12, 0, &device);
     let mut losses = Vec::new();
     for _ in 0..60 {
         let network = config.init(&tuned.loader().root());
