@@ -58,9 +58,9 @@ def onnx_file(out, weights):
                              token_type_ids=token_type_ids).last_hidden_state
         names = ["input_ids", "attention_mask", "token_type_ids"]
         example = tuple(torch.ones(2, 9, dtype=torch.int64) for _ in names)
-        axes = {name: {0: "batch", 1: "tokens"} for name in names}
+        axes = {0: torch.export.Dim("batch"), 1: torch.export.Dim("tokens", max=512)}
         torch.onnx.export(States(), example, str(path), input_names=names, output_names=["states"],
-                          dynamic_axes=axes, dynamo=False, opset_version=17)
+                          dynamic_shapes=tuple(axes for _ in names), dynamo=True)
     return path
 
 
