@@ -94,33 +94,40 @@ def onnx_peer(out, weights):
     print(json.dumps(dict(seconds=seconds, peak_mb=peak, texts=len(given))))
 
 
-def ours(quintet, out, folder, weights):
+def ours(quintet, out, folder, weights, precision="f32"):
     for kept in ["features", "cache"]:
         shutil.rmtree(pathlib.Path(out) / kept, ignore_errors=True)
     link = pathlib.Path(out) / "weights"
     if not link.exists():
         link.symlink_to(pathlib.Path(weights).resolve())
+    run_file = (HERE / "minilm.toml").read_text()
+    changed = run_file.replace('weights = "weights"', f'weights = "weights", precision = "{precision}"')
+    (pathlib.Path(out) / f"{precision}.toml").write_text(changed)
     command = [str(pathlib.Path(quintet).resolve()), "--threads", "2", "encode",
-               str(HERE.resolve() / "minilm.toml"), "--data-root", str(pathlib.Path(folder).resolve()),
+               f"{precision}.toml", "--data-root", str(pathlib.Path(folder).resolve()),
                "--out", "."]
     start = time.perf_counter()
     subprocess.run(command, cwd=out, check=True, capture_output=True)
     # Of the largest child so far: only the first run, before any peer, says ours.
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-    return dict(seconds=time.perf_counter() - start, peak_mb=peak / 1024)
-
-
-def compare(out):
-    import numpy as np
+    seconds = time.perf_counter() - start
     store = next((pathlib.Path(out) / "features").glob("text-bert-*"))
-    mine, present = np.load(store / "features.npy"), np.load(store / "present.npy")
+    for name in ["features", "present"]:
+        shutil.copy(store / f"{name}.npy", pathlib.Path(out) / f"{precision}-{name}.npy")
+    return dict(seconds=seconds, peak_mb=peak / 1024)
+
+
+def compare(out, precision):
+    import numpy as np
+    mine, present = (np.load(pathlib.Path(out) / f"{precision}-{name}.npy")
+                     for name in ["features", "present"])
     theirs = np.load(pathlib.Path(out) / "peer.npy")
     _, all_texts = texts(out)
     rows = [i for i, t in enumerate(all_texts) if t]
     assert present[rows].all(), "a text without a vector"
     a, b = mine[rows], theirs
     cosine = (a * b).sum(1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
-    print(f"{len(rows)} texts: cosine at least {cosine.min():.7f}, mean {cosine.mean():.7f}; "
+    print(f"{precision}, {len(rows)} texts: cosine at least {cosine.min():.7f}, mean {cosine.mean():.7f}; "
           f"largest difference of a number {np.abs(a - b).max():.2e}")
 
 
@@ -133,9 +140,10 @@ def main():
     repeats = int(sys.argv[5]) if len(sys.argv) > 5 else 5
     env = dict(os.environ, OMP_NUM_THREADS="2", MKL_NUM_THREADS="2", TOKENIZERS_PARALLELISM="true",
                RAYON_NUM_THREADS="2")
-    times = {"quintet": [], "sentence-transformers": [], "onnxruntime": []}
+    times = {"quintet": [], "quintet int8": [], "sentence-transformers": [], "onnxruntime": []}
     for run in range(repeats):
         times["quintet"].append(ours(quintet, out, folder, weights))
+        times["quintet int8"].append(ours(quintet, out, folder, weights, "int8"))
         if run == 0:
             subprocess.run([sys.executable, __file__, "--export", out, weights], check=True,
                            capture_output=True)
@@ -143,7 +151,8 @@ def main():
             line = subprocess.run([sys.executable, __file__, flag, out, weights], env=env,
                                   check=True, capture_output=True, text=True).stdout
             times[name].append(json.loads(line.strip().splitlines()[-1]))
-    compare(out)
+    compare(out, "f32")
+    compare(out, "int8")
     n = times["sentence-transformers"][0]["texts"]
     middle = {k: statistics.median(r["seconds"] for r in v) for k, v in times.items()}
     for name, runs in times.items():

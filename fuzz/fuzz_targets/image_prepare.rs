@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use quintet_image::{ColourGradient, decode_image};
+use quintet_image::{ColourGradient, Preprocessing, decode_image};
 use quintet_tensor::Encoder;
 
 fuzz_target!(|data: &[u8]| {
@@ -13,4 +13,6 @@ fuzz_target!(|data: &[u8]| {
     }
     let vector = ColourGradient::default().prepare(&image).expect("an image with pixels");
     assert!(vector.iter().all(|v| v.is_finite()));
+    let pixels = Preprocessing::imagenet(36, 32).prepare(&image).expect("an image with pixels");
+    assert_eq!(pixels.rgb.len(), 32 * 32 * 3);
 });

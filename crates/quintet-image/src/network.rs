@@ -8,7 +8,7 @@ use std::sync::Arc;
 use burn::prelude::*;
 use image::DynamicImage;
 use quintet_core::{Modality, SeedStream};
-use quintet_tensor::nn::{Loader, Maps, Params, is_host};
+use quintet_tensor::nn::{Loader, Maps, Params, Precision, is_host};
 use quintet_tensor::{
     EncodeError, Encoder, EncoderEntry, EncoderFace, EncoderInfo, EncoderSpec, MediaEncoder,
     RawMedia, weights_hash,
@@ -127,6 +127,9 @@ pub struct NetworkParams {
     /// What they are divided by then; likewise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub std: Option<[f32; 3]>,
+    /// In what precision the linear layers of a transformer compute; `int8` on the CPU alone.
+    #[serde(default)]
+    pub precision: Precision,
     /// The hash of the arrays' file, where it must be this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weights_blake3: Option<String>,
@@ -195,7 +198,11 @@ impl NetworkEncoder {
     ) -> Result<Self, EncodeError> {
         let name = architecture.name;
         let file = params.file();
-        let loader = Loader::open(&file, device)?;
+        let loader = Loader::open(&file, device)?.with_precision(params.precision);
+        if params.precision == Precision::Int8 && !is_host(device) {
+            let reason = "precision = \"int8\" computes on the CPU alone".to_owned();
+            return Err(EncodeError::Config { encoder: name.to_owned(), reason });
+        }
         let output = params.output.as_deref().unwrap_or(architecture.outputs[0]);
         let request = Request {
             params: loader.root(),

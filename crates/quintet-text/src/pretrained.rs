@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use burn::prelude::*;
 use quintet_core::{Modality, SeedStream};
-use quintet_tensor::nn::Loader;
+use quintet_tensor::nn::{Loader, Precision, is_host};
 use quintet_tensor::{
     EncodeError, Encoder, EncoderEntry, EncoderFace, EncoderInfo, EncoderSpec, MediaEncoder,
     RawMedia,
@@ -70,6 +70,9 @@ pub struct PretrainedTextConfig {
     /// What to do with longer texts.
     #[serde(default)]
     pub long: LongText,
+    /// In what precision the network computes; `int8` on the CPU alone.
+    #[serde(default)]
+    pub precision: Precision,
     /// The hash of `model.safetensors`, where it must be this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weights_blake3: Option<String>,
@@ -111,6 +114,10 @@ impl PretrainedText {
             let reason = format!("max_tokens is at least 3, found {max_tokens}");
             return Err(params::refused(NAME, reason));
         }
+        if config.precision == Precision::Int8 && !is_host(device) {
+            let reason = "precision = \"int8\" computes on the CPU alone".to_owned();
+            return Err(params::refused(NAME, reason));
+        }
         let path = folder.join("tokenizer.json");
         // Lengths are cut and filled up here, not there.
         let tokenizer = tokenizer(NAME, &path)?;
@@ -128,7 +135,10 @@ impl PretrainedText {
             },
             tokenizer,
             vocab_size: network.vocab_size(),
-            network: network.load(Loader::open(&folder.join(WEIGHTS), device)?, NAME)?,
+            network: network.load(
+                Loader::open(&folder.join(WEIGHTS), device)?.with_precision(config.precision),
+                NAME,
+            )?,
             device: device.clone(),
             pooling: config.pooling.or(modules.pooling).unwrap_or(network.usual_pooling()),
             after: modules.after,

@@ -15,7 +15,7 @@ fn stripes(images: usize, side: usize, seed: usize, device: &Device) -> (Maps, V
     for image in 0..images {
         for (y, x) in (0..side).flat_map(|y| (0..side).map(move |x| (y, x))) {
             let along = if kinds[image] == 0 { x } else { y };
-            let light = ((along + image + seed) / 2 % 2) as f32;
+            let light = ((along + image / 2 + seed) / 2 % 2) as f32;
             let colour =
                 |channel: usize| 0.3 + ((image * 5 + channel * 3 + seed) % 7) as f32 / 10.0;
             numbers.extend([0, 1, 2].map(|c| (2.0 * light - 1.0) * colour(c)));

@@ -18,6 +18,7 @@ use rayon::prelude::*;
 
 use super::attention::AttentionMask;
 use super::fused_gemm::Packed;
+use super::fused_int8::PackedInt8;
 use super::layers::{Activation, LayerNorm, Linear};
 
 /// Rows of a product that one thread computes at a time.
@@ -67,10 +68,39 @@ pub(super) fn linear(
     Some(tensor(out, [tokens, d_out], &x.device()))
 }
 
+/// A weight in the order of an inner loop.
+#[derive(Debug)]
+pub(super) enum PackedWeight {
+    Whole(Packed),
+    Int8(PackedInt8),
+}
+
+impl PackedWeight {
+    /// None where the numbers are not in this process's memory.
+    pub(super) fn in_8_bits(weight: &Tensor<2>) -> Option<Self> {
+        let shape = weight.dims();
+        // Of a turned weight a copy in order.
+        let kept = match numbers(weight) {
+            Some(kept) => kept,
+            None => numbers(&tensor(weight.to_data().try_to_vec().ok()?, shape, &weight.device()))?,
+        };
+        Some(Self::Int8(PackedInt8::new(kept.as_slice::<f32>()?, shape)))
+    }
+
+    /// With every output multiplied by a number. None for a weight that is still there as a whole.
+    pub(super) fn scaled(&self, by: &Tensor<1>) -> Option<Self> {
+        let by = numbers(by)?;
+        match self {
+            Self::Whole(_) => None,
+            Self::Int8(packed) => Some(Self::Int8(packed.scaled(by.as_slice::<f32>()?))),
+        }
+    }
+}
+
 /// The weight of a layer, ready to be multiplied by.
 pub(super) enum Matrix<'a> {
     /// In the order of the inner loop.
-    Packed(&'a Packed),
+    Packed(&'a PackedWeight),
     /// As it is: for so few rows that packing costs more than it saves.
     Plain { kept: FlexTensor, shape: [usize; 2], turned: bool },
 }
@@ -87,27 +117,27 @@ impl<'a> Matrix<'a> {
                 None => Some((numbers(&layer.weight().clone().transpose())?, true)),
             }
         };
-        if rows < FEW && layer.packed.get().is_none() {
-            let (kept, turned) = plain()?;
-            return Some(Self::Plain { kept, shape, turned });
-        }
         let pack = || {
             let (kept, turned) = plain()?;
-            Packed::new(kept.as_slice::<f32>()?, shape, turned)
+            Packed::new(kept.as_slice::<f32>()?, shape, turned).map(PackedWeight::Whole)
         };
-        match layer.packed.get_or_init(pack) {
-            Some(packed) => Some(Self::Packed(packed)),
-            None => {
-                let (kept, turned) = plain()?;
-                Some(Self::Plain { kept, shape, turned })
-            }
+        let packed = match layer.packed.get() {
+            None if rows < FEW => &None,
+            None => layer.packed.get_or_init(pack),
+            Some(packed) => packed,
+        };
+        if let Some(packed) = packed {
+            return Some(Self::Packed(packed));
         }
+        let (kept, turned) = plain()?;
+        Some(Self::Plain { kept, shape, turned })
     }
 
     /// `out = x · Wᵀ`, on this thread.
     pub(super) fn product(&self, x: &[f32], out: &mut [f32]) {
         let (kept, [d_out, d_in], turned) = match self {
-            Self::Packed(packed) => return packed.product(x, out),
+            Self::Packed(PackedWeight::Whole(packed)) => return packed.product(x, out),
+            Self::Packed(PackedWeight::Int8(packed)) => return packed.product(x, out),
             Self::Plain { kept, shape, turned } => (kept, *shape, *turned),
         };
         let weight = kept.as_slice::<f32>().unwrap_or_default();

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use burn::prelude::*;
 use burn::tensor::activation;
 
-use super::params::{Init, Params};
+use super::params::{Init, Params, Precision};
 
 /// What follows a linear layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,7 +67,7 @@ pub struct Linear {
     bias: Option<Tensor<1>>,
     /// The weight in the order of the fused form, from its first use on.
     #[cfg(feature = "flex")]
-    pub(super) packed: Arc<OnceLock<Option<super::fused_gemm::Packed>>>,
+    pub(super) packed: Arc<OnceLock<Option<super::fused::PackedWeight>>>,
 }
 
 impl Linear {
@@ -79,6 +79,27 @@ impl Linear {
             #[cfg(feature = "flex")]
             packed: Arc::default(),
         }
+    }
+
+    /// In the precision that the arrays were asked for with; `weight` is whole.
+    fn loaded(weight: Tensor<2>, bias: Option<Tensor<1>>, params: &Params) -> Self {
+        let layer = Self::of(weight, bias);
+        match params.precision() {
+            Precision::Int8 if !params.failed() => layer.in_8_bits(),
+            _ => layer,
+        }
+    }
+
+    /// On the CPU: the weight in 8 bits alone. What [`Self::weight`] gives then has its shape and
+    /// no numbers.
+    fn in_8_bits(mut self) -> Self {
+        #[cfg(feature = "flex")]
+        if let Some(packed) = super::fused::PackedWeight::in_8_bits(&self.weight) {
+            let (shape, device) = (self.weight.dims(), self.weight.device());
+            self.weight = Tensor::<2>::zeros([1, 1], &device).expand(shape);
+            let _ = self.packed.set(Some(packed));
+        }
+        self
     }
 
     /// `[d_out, d_in]`.
@@ -94,7 +115,7 @@ impl Linear {
     /// Arrays `weight` and `bias`.
     pub fn new(params: &Params, d_in: usize, d_out: usize) -> Self {
         let weight = params.array("weight", [d_out, d_in], Init::Normal(0.02));
-        Self::of(weight, Some(params.array("bias", [d_out], Init::Zeros)))
+        Self::loaded(weight, Some(params.array("bias", [d_out], Init::Zeros)), params)
     }
 
     /// Arrays of other names; without a bias where it has no name.
@@ -105,7 +126,8 @@ impl Linear {
         [d_in, d_out]: [usize; 2],
     ) -> Self {
         let weight = params.array(weight, [d_out, d_in], Init::Normal(0.02));
-        Self::of(weight, bias.map(|name| params.array(name, [d_out], Init::Zeros)))
+        let bias = bias.map(|name| params.array(name, [d_out], Init::Zeros));
+        Self::loaded(weight, bias, params)
     }
 
     /// With every output multiplied by its number of `scale`, `[d_out]`, as after the parts of
@@ -115,6 +137,15 @@ impl Linear {
         if params.failed() {
             return self;
         }
+        #[cfg(feature = "flex")]
+        if let Some(Some(packed)) = self.packed.get()
+            && let Some(packed) = packed.scaled(&scale)
+        {
+            let bias = self.bias.map(|bias| bias * scale);
+            let scaled = Self::of(self.weight, bias);
+            let _ = scaled.packed.set(Some(packed));
+            return scaled;
+        }
         let weight = self.weight * scale.clone().unsqueeze_dim(1);
         Self::of(weight, self.bias.map(|bias| bias * scale))
     }
@@ -122,7 +153,7 @@ impl Linear {
     /// With the weight kept as `[d_in, d_out]`, which GPT-2 calls `Conv1D`.
     pub fn transposed(params: &Params, d_in: usize, d_out: usize) -> Self {
         let weight = params.array("weight", [d_in, d_out], Init::Normal(0.02)).transpose();
-        Self::of(weight, Some(params.array("bias", [d_out], Init::Zeros)))
+        Self::loaded(weight, Some(params.array("bias", [d_out], Init::Zeros)), params)
     }
 
     /// The layers below `names`, all `[d_in, d_out]` and of one input, as one: their outputs
@@ -131,18 +162,20 @@ impl Linear {
     /// # Panics
     /// When there is no name.
     pub fn joined(params: &Params, names: &[&str], d_in: usize, d_out: usize) -> Self {
-        let layers: Vec<Self> =
-            names.iter().map(|name| Self::new(&params.at(name), d_in, d_out)).collect();
+        let parts = names.iter().map(|name| params.at(name));
+        let (weights, biases): (Vec<Tensor<2>>, Vec<Tensor<1>>) = parts
+            .map(|part| {
+                let weight = part.array("weight", [d_out, d_in], Init::Normal(0.02));
+                (weight, part.array("bias", [d_out], Init::Zeros))
+            })
+            .unzip();
         if params.failed() {
             // It is refused in the end; joining would take the memory that a stranger asks for.
             let width = names.len() * d_out;
-            let weight =
-                Tensor::<2>::zeros([1, 1], &layers[0].weight.device()).expand([width, d_in]);
+            let weight = Tensor::<2>::zeros([1, 1], &weights[0].device()).expand([width, d_in]);
             return Self::of(weight, None);
         }
-        let weight = Tensor::cat(layers.iter().map(|l| l.weight.clone()).collect(), 0);
-        let biases: Option<Vec<Tensor<1>>> = layers.iter().map(|l| l.bias.clone()).collect();
-        Self::of(weight, biases.map(|biases| Tensor::cat(biases, 0)))
+        Self::loaded(Tensor::cat(weights, 0), Some(Tensor::cat(biases, 0)), params)
     }
 
     /// `[tokens, d_in] → [tokens, d_out]`, and the activation.

@@ -17,6 +17,8 @@ pub(crate) mod fused;
 mod fused_conv;
 #[cfg(feature = "flex")]
 mod fused_gemm;
+#[cfg(feature = "flex")]
+mod fused_int8;
 mod layers;
 mod params;
 mod recurrent;
@@ -30,7 +32,7 @@ use burn::tensor::Device;
 pub use attention::{AttentionMask, attention};
 pub use conv::{BatchNorm, Conv2d, Depthwise, Maps, Window};
 pub use layers::{Activation, Embedding, LayerNorm, Linear};
-pub use params::{Init, Loader, Params};
+pub use params::{Init, Loader, Params, Precision};
 pub use recurrent::{Recurrent, RecurrentCell, RecurrentShape, RecurrentStates};
 pub use transformer::PreNormLayer;
 pub use tune::{Tuned, Tuning};

@@ -8,6 +8,7 @@ use std::sync::{Mutex, MutexGuard};
 use burn::prelude::*;
 use quintet_core::SeedStream;
 use rand_distr::{Distribution, Normal, Uniform};
+use serde::{Deserialize, Serialize};
 
 use super::tune::{Arrays, Asked};
 use crate::{WeightError, WeightFile};
@@ -23,6 +24,18 @@ pub enum Init {
     Normal(f32),
     /// Uniform between minus and plus this bound.
     Uniform(f32),
+}
+
+/// In what precision the products of a network are computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Precision {
+    /// 32 bits.
+    #[default]
+    F32,
+    /// 8 bits for weights and, as they come, for what they are multiplied by; on the CPU alone.
+    /// A quarter of the memory, and rounded: measure what it costs.
+    Int8,
 }
 
 /// Where arrays come from.
@@ -68,28 +81,40 @@ struct Account {
 pub struct Loader {
     source: Source,
     device: Device,
+    precision: Precision,
     account: Mutex<Account>,
 }
 
 impl Loader {
+    fn of(source: Source, device: &Device) -> Self {
+        let (device, precision) = (device.clone(), Precision::F32);
+        Self { source, device, precision, account: Mutex::default() }
+    }
+
+    /// Linear layers compute in this precision.
+    #[must_use]
+    pub fn with_precision(self, precision: Precision) -> Self {
+        Self { precision, ..self }
+    }
+
     /// Arrays of a safetensors file.
     ///
     /// # Errors
     /// The file cannot be read, or is not a whole safetensors file.
     pub fn open(path: &Path, device: &Device) -> Result<Self, WeightError> {
         let source = Source::File(WeightFile::open(path)?);
-        Ok(Self { source, device: device.clone(), account: Mutex::default() })
+        Ok(Self::of(source, device))
     }
 
     /// Arrays drawn from a seed. The draw of an array depends on its name alone, not on the
     /// order of asking.
     pub fn random(seed: SeedStream, device: &Device) -> Self {
-        Self { source: Source::Drawn(seed), device: device.clone(), account: Mutex::default() }
+        Self::of(Source::Drawn(seed), device)
     }
 
     /// Arrays that are in memory.
     pub(super) fn held(arrays: Arrays, device: &Device) -> Self {
-        Self { source: Source::Held(arrays), device: device.clone(), account: Mutex::default() }
+        Self::of(Source::Held(arrays), device)
     }
 
     /// Where the arrays are put.
@@ -208,6 +233,11 @@ impl Params<'_> {
 
     fn name(&self, name: impl Display) -> String {
         if self.prefix.is_empty() { name.to_string() } else { format!("{}.{name}", self.prefix) }
+    }
+
+    /// In what precision linear layers are to compute.
+    pub fn precision(&self) -> Precision {
+        self.loader.precision
     }
 
     /// Whether there is an array of this name. Drawn ones are always there.

