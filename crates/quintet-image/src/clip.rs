@@ -96,7 +96,9 @@ impl ClipVisionConfig {
         if let Some((key, found, most)) = sizes.iter().find(|(_, n, most)| *n == 0 || n > most) {
             return Err(format!("{key}: expected 1 to {most}, found {found}"));
         }
-        if self.hidden_size % self.num_attention_heads != 0 || self.image_size < self.patch_size {
+        if !self.hidden_size.is_multiple_of(self.num_attention_heads)
+            || self.image_size < self.patch_size
+        {
             return Err(format!(
                 "expected heads that divide the width and a patch at least, found {self:?}"
             ));

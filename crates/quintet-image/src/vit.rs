@@ -162,7 +162,7 @@ impl VitConfig {
 
     fn validate(&self) -> Result<(), String> {
         let Self { dim, layers, heads, inner, patch, grid, .. } = *self;
-        if [dim, layers, heads, inner, patch, grid].contains(&0) || dim % heads != 0 {
+        if [dim, layers, heads, inner, patch, grid].contains(&0) || !dim.is_multiple_of(heads) {
             let expected = "sizes above 0, the width a multiple of the heads";
             return Err(format!("expected {expected}, found {self:?}"));
         }

@@ -84,7 +84,7 @@ impl ClipTextConfig {
         if let Some((key, found, most)) = sizes.iter().find(|(_, n, most)| *n == 0 || n > most) {
             return Err(format!("{key}: expected 1 to {most}, found {found}"));
         }
-        if self.hidden_size % self.num_attention_heads != 0 {
+        if !self.hidden_size.is_multiple_of(self.num_attention_heads) {
             let (heads, dim) = (self.num_attention_heads, self.hidden_size);
             return Err(format!("num_attention_heads: expected a divisor of {dim}, found {heads}"));
         }

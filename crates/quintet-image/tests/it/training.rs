@@ -12,9 +12,9 @@ use quintet_tensor::{Adam, AdamConfig, Layer};
 fn stripes(images: usize, side: usize, seed: usize, device: &Device) -> (Maps, Vec<usize>) {
     let kinds: Vec<usize> = (0..images).map(|image| image % 2).collect();
     let mut numbers = Vec::new();
-    for image in 0..images {
+    for (image, kind) in kinds.iter().enumerate() {
         for (y, x) in (0..side).flat_map(|y| (0..side).map(move |x| (y, x))) {
-            let along = if kinds[image] == 0 { x } else { y };
+            let along = if *kind == 0 { x } else { y };
             let light = ((along + image / 2 + seed) / 2 % 2) as f32;
             let colour =
                 |channel: usize| 0.3 + ((image * 5 + channel * 3 + seed) % 7) as f32 / 10.0;

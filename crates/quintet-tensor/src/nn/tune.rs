@@ -48,8 +48,16 @@ enum Value {
     Fixed(Tensor<1>),
     /// `[1, n]`.
     Learns(Weight),
-    /// `[n]`, and `A` and `B`.
-    LowRank { fixed: Tensor<1>, a: Weight, b: Weight, scale: f32 },
+    /// With a product of two small matrices beside it.
+    LowRank(Box<LowRank>),
+}
+
+#[derive(Debug, Clone)]
+struct LowRank {
+    fixed: Tensor<1>,
+    a: Weight,
+    b: Weight,
+    scale: f32,
 }
 
 impl Value {
@@ -58,9 +66,9 @@ impl Value {
         match self {
             Self::Fixed(fixed) => fixed.clone(),
             Self::Learns(weight) => weight.tensor().flatten(0, 1),
-            Self::LowRank { fixed, a, b, scale } => {
-                let product = b.tensor().matmul(a.tensor()) * *scale;
-                fixed.clone() + product.flatten(0, 1)
+            Self::LowRank(part) => {
+                let product = part.b.tensor().matmul(part.a.tensor()) * part.scale;
+                part.fixed.clone() + product.flatten(0, 1)
             }
         }
     }
@@ -160,9 +168,9 @@ impl Layer for Tuned {
             match value {
                 Value::Fixed(_) => {}
                 Value::Learns(weight) => weights.push((name.clone(), weight)),
-                Value::LowRank { a, b, .. } => {
-                    weights.push((format!("{name}.lora_a"), a));
-                    weights.push((format!("{name}.lora_b"), b));
+                Value::LowRank(part) => {
+                    weights.push((format!("{name}.lora_a"), &part.a));
+                    weights.push((format!("{name}.lora_b"), &part.b));
                 }
             }
         }
@@ -175,7 +183,7 @@ impl Layer for Tuned {
             match &mut held.value {
                 Value::Fixed(_) => {}
                 Value::Learns(weight) => weights.push(weight),
-                Value::LowRank { a, b, .. } => weights.extend([a, b]),
+                Value::LowRank(part) => weights.extend([&mut part.a, &mut part.b]),
             }
         }
         weights
@@ -249,12 +257,12 @@ impl<'a> Plan<'a> {
                 // As the authors' code: uniform within 1/√columns.
                 let bound = Init::Uniform(1.0 / (columns as f32).sqrt());
                 let a = draw(seed, &format!("{name}.lora_a"), rank * columns, bound);
-                Value::LowRank {
+                Value::LowRank(Box::new(LowRank {
                     fixed: fixed(numbers),
                     a: weight(rank, columns, a, device),
                     b: weight(rows, rank, vec![0.0; rows * rank], device),
                     scale: alpha / rank as f32,
-                }
+                }))
             }
             _ => Value::Fixed(fixed(numbers)),
         }
