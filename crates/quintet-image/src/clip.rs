@@ -138,19 +138,10 @@ impl ClipVisionConfig {
     }
 
     fn layer(&self, params: &Params) -> PreNormLayer {
-        let (dim, inner) = (self.hidden_size, self.intermediate_size);
-        let norm = |name| LayerNorm::new(&params.at(name), dim, self.layer_norm_eps);
-        let attention = params.at("self_attn");
-        PreNormLayer {
-            attention_norm: norm("layer_norm1"),
-            qkv: Linear::joined(&attention, &["q_proj", "k_proj", "v_proj"], dim, dim),
-            attention_out: Linear::new(&attention.at("out_proj"), dim, dim),
-            norm: norm("layer_norm2"),
-            wide: Linear::new(&params.at("mlp.fc1"), dim, inner),
-            narrow: Linear::new(&params.at("mlp.fc2"), inner, dim),
-            // `validate` lets no other through.
-            activation: Activation::by_name(&self.hidden_act).unwrap_or(Activation::QuickGelu),
-        }
+        // `validate` lets no other through.
+        let activation = Activation::by_name(&self.hidden_act).unwrap_or(Activation::QuickGelu);
+        let widths = [self.hidden_size, self.intermediate_size];
+        PreNormLayer::of_clip(params, widths, self.layer_norm_eps, activation)
     }
 }
 

@@ -10,7 +10,7 @@ use quintet_tensor::nn::{
 };
 use serde_json::Value;
 
-use crate::network::{Architecture, Built, Network, Request};
+use crate::network::{Architecture, Built, Network, Request, expect_kind, stages_of};
 use crate::preprocess::Preprocessing;
 
 /// Sizes of a ConvNeXt.
@@ -33,20 +33,9 @@ impl ConvNextConfig {
     /// # Errors
     /// The key whose value is missing or cannot be.
     pub fn of_json(json: &Value) -> Result<Self, String> {
-        let kind = json.get("model_type").and_then(Value::as_str).unwrap_or_default();
-        if kind != "convnext" {
-            return Err(format!("model_type: expected convnext, found {kind:?}"));
-        }
-        let list = |key: &str| {
-            let found = json.get(key).cloned().unwrap_or_default();
-            let read: Result<Vec<usize>, _> = serde_json::from_value(found.clone());
-            let list = read.unwrap_or_default();
-            match (1..=8).contains(&list.len()) && list.iter().all(|n| (1..=8192).contains(n)) {
-                true => Ok(list),
-                false => Err(format!("{key}: expected 1 to 8 numbers up to 8192, found {found}")),
-            }
-        };
-        let config = Self { widths: list("hidden_sizes")?, depths: list("depths")? };
+        expect_kind(json, "convnext")?;
+        let config =
+            Self { widths: stages_of(json, "hidden_sizes")?, depths: stages_of(json, "depths")? };
         match config.widths.len() == config.depths.len() {
             true => Ok(config),
             false => Err("depths: expected as many as hidden_sizes".to_owned()),

@@ -169,6 +169,26 @@ impl NetworkParams {
     }
 }
 
+/// Checks the kind of network that a `config.json` is for.
+pub(crate) fn expect_kind(json: &Value, kind: &str) -> Result<(), String> {
+    let found = json.get("model_type").and_then(Value::as_str).unwrap_or_default();
+    match found == kind {
+        true => Ok(()),
+        false => Err(format!("model_type: expected {kind}, found {found:?}")),
+    }
+}
+
+/// A number for each stage of a network, from `config.json`.
+pub(crate) fn stages_of(json: &Value, key: &str) -> Result<Vec<usize>, String> {
+    let found = json.get(key).cloned().unwrap_or_default();
+    let read: Result<Vec<usize>, _> = serde_json::from_value(found.clone());
+    let list = read.unwrap_or_default();
+    match (1..=8).contains(&list.len()) && list.iter().all(|n| (1..=8192).contains(n)) {
+        true => Ok(list),
+        false => Err(format!("{key}: expected 1 to 8 numbers up to 8192, found {found}")),
+    }
+}
+
 /// The error of a file.
 fn refused(encoder: &str, path: &Path, reason: &str) -> EncodeError {
     let reason = format!("{}: {reason}", path.display());
@@ -216,8 +236,8 @@ impl NetworkEncoder {
         let built = built.map_err(|e| refused(name, &params.weights, &e))?;
         loader.finish(name, built.ignored)?;
         let limits = format!(
-            "PNG, JPEG, GIF (first frame), WebP, BMP; at most {} MiB and {} megapixels; seen as \
-             {side} × {side}",
+            "PNG, JPEG, GIF (first frame), WebP, BMP, TIFF (first page), ICO, PNM, QOI; at most \
+             {} MiB and {} megapixels; seen as {side} × {side}",
             MAX_FILE_BYTES >> 20,
             MAX_PIXELS / 1_000_000,
             side = built.preprocessing.crop,

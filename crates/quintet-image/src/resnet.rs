@@ -9,7 +9,7 @@ use burn::prelude::*;
 use quintet_tensor::nn::{Activation, BatchNorm, Conv2d, Maps, Params, Window};
 use serde_json::Value;
 
-use crate::network::{Architecture, Built, Network, Request};
+use crate::network::{Architecture, Built, Network, Request, expect_kind, stages_of};
 use crate::preprocess::Preprocessing;
 
 /// Which of the published depths.
@@ -53,20 +53,8 @@ impl ResNetConfig {
     /// # Errors
     /// The key whose value is missing, or is not one that was published.
     pub fn of_json(json: &Value) -> Result<Self, String> {
-        let kind = json.get("model_type").and_then(Value::as_str).unwrap_or_default();
-        if kind != "resnet" {
-            return Err(format!("model_type: expected resnet, found {kind:?}"));
-        }
-        let list = |key: &str| {
-            let found = json.get(key).cloned().unwrap_or_default();
-            let read: Result<Vec<usize>, _> = serde_json::from_value(found.clone());
-            let list = read.unwrap_or_default();
-            match (1..=8).contains(&list.len()) && list.iter().all(|n| (1..=8192).contains(n)) {
-                true => Ok(list),
-                false => Err(format!("{key}: expected 1 to 8 numbers up to 8192, found {found}")),
-            }
-        };
-        let (depths, widths) = (list("depths")?, list("hidden_sizes")?);
+        expect_kind(json, "resnet")?;
+        let (depths, widths) = (stages_of(json, "depths")?, stages_of(json, "hidden_sizes")?);
         let bottleneck = json.get("layer_type").and_then(Value::as_str) != Some("basic");
         let width = if bottleneck { widths[0] / 4 } else { widths[0] };
         let config = Self { depths, width, bottleneck };

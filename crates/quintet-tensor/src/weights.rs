@@ -31,6 +31,14 @@ pub enum WeightError {
         #[source]
         source: std::io::Error,
     },
+    /// The file cannot be written.
+    #[error("{}: cannot be written: {reason}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
     /// The file is no safetensors file, or a damaged one.
     #[error("{}: expected a whole safetensors file, found {found}", path.display())]
     Format {

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
 
-use quintet_tensor::{DecodeKind, EncodeError};
+use quintet_tensor::{DecodeKind, EncodeError, weights_hash};
 use serde::de::DeserializeOwned;
 
 /// What the file of arrays of a folder is called.
@@ -30,9 +30,7 @@ pub(crate) fn hash(
     path: &Path,
     expected: Option<&str>,
 ) -> Result<String, EncodeError> {
-    let mut hasher = blake3::Hasher::new();
-    hasher.update_reader(open(path)?).map_err(|e| unreadable(path, e))?;
-    let hash = hasher.finalize().to_hex().to_string();
+    let hash = weights_hash(path)?;
     match expected.filter(|expected| *expected != hash) {
         Some(expected) => {
             Err(refused(encoder, path, &format!("expected blake3 {expected}, found {hash}")))

@@ -19,6 +19,8 @@ mod fused_conv;
 mod fused_gemm;
 #[cfg(feature = "flex")]
 mod fused_int8;
+#[cfg(feature = "flex")]
+mod fused_math;
 mod layers;
 mod params;
 mod recurrent;

@@ -7,7 +7,8 @@ use faer::{Accum, MatMut, MatRef, Par};
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::fused::{exp, numbers, tanh, tensor};
+use super::fused::{numbers, tensor};
+use super::fused_math::{exp, tanh};
 use super::layers::Linear;
 use super::recurrent::{RecurrentCell, longest_first};
 

@@ -5,6 +5,7 @@ use burn::prelude::*;
 
 use super::attention::{AttentionMask, attention};
 use super::layers::{Activation, LayerNorm, Linear};
+use super::params::Params;
 
 /// Attention, then a feed-forward part, each over the norm of what came and added to it.
 #[derive(Debug, Clone)]
@@ -26,6 +27,27 @@ pub struct PreNormLayer {
 }
 
 impl PreNormLayer {
+    /// A layer of either tower of CLIP (Radford et al., 2021), by the names of Hugging Face;
+    /// `inner` is the width of the feed-forward part.
+    pub fn of_clip(
+        params: &Params,
+        [dim, inner]: [usize; 2],
+        epsilon: f32,
+        activation: Activation,
+    ) -> Self {
+        let norm = |name| LayerNorm::new(&params.at(name), dim, epsilon);
+        let attention = params.at("self_attn");
+        Self {
+            attention_norm: norm("layer_norm1"),
+            qkv: Linear::joined(&attention, &["q_proj", "k_proj", "v_proj"], dim, dim),
+            attention_out: Linear::new(&attention.at("out_proj"), dim, dim),
+            norm: norm("layer_norm2"),
+            wide: Linear::new(&params.at("mlp.fc1"), dim, inner),
+            narrow: Linear::new(&params.at("mlp.fc2"), inner, dim),
+            activation,
+        }
+    }
+
     /// Packed sequences, `[tokens, dim] → [tokens, dim]`.
     ///
     /// # Panics

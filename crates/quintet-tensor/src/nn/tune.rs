@@ -143,21 +143,20 @@ impl Tuned {
     /// # Errors
     /// The device failed, or the file cannot be written.
     pub fn save(&self, path: &Path) -> Result<(), WeightError> {
-        let failed = |source| WeightError::Read { path: path.to_owned(), source };
+        let failed = |reason: String| WeightError::Write { path: path.to_owned(), reason };
         let mut bytes = Vec::new();
         for held in &self.arrays {
             let flat = held.value.flat().inner().unsqueeze::<2>();
-            let numbers = tensor_to_matrix(flat).map_err(|e| failed(std::io::Error::other(e)))?;
+            let numbers = tensor_to_matrix(flat).map_err(|e| failed(e.to_string()))?;
             let le: Vec<u8> = numbers.as_slice().iter().flat_map(|x| x.to_le_bytes()).collect();
             bytes.push((held.name.as_str(), held.shape.clone(), le));
         }
         let mut views = Vec::new();
         for (name, shape, bytes) in &bytes {
             let view = TensorView::new(Dtype::F32, shape.clone(), bytes);
-            views.push((name, view.map_err(|e| failed(std::io::Error::other(e)))?));
+            views.push((name, view.map_err(|e| failed(e.to_string()))?));
         }
-        safetensors::serialize_to_file(views, None, path)
-            .map_err(|e| failed(std::io::Error::other(e)))
+        safetensors::serialize_to_file(views, None, path).map_err(|e| failed(e.to_string()))
     }
 }
 
