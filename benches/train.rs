@@ -18,7 +18,7 @@ fn main() -> anyhow::Result<()> {
     let mut criterion = Criterion::default().configure_from_args().sample_size(10);
     let train = interactions()?;
     let features = features()?;
-    let data = TrainingData { train: &train, features: &features };
+    let data = TrainingData::new(&train, &features);
     // The CPU on purpose: numbers of different machines should differ by the machine alone.
     let device = open_device(DeviceChoice::Flex)?.device;
     let context = FitContext { device, seed: SeedStream::new(1) };

@@ -99,7 +99,7 @@ fn fit(known: &Registries, name: &str, parts: &Split) -> anyhow::Result<Box<dyn 
     let context =
         FitContext { device: open_device(DeviceChoice::Auto)?.device, seed: SeedStream::new(3) };
     let features = FeatureSet::new(parts.train.n_items());
-    let data = TrainingData { train: &parts.train, features: &features };
+    let data = TrainingData::new(&parts.train, &features);
     let settings = TrainConfig { epochs: 15, metric: "ndcg@5".into(), ..TrainConfig::default() };
     let fit = (known.models.get(name)?.build)(&serde_json::Value::Null)?;
     let fitted = fit_model(&*fit, data, &parts.valid, &context, &settings, None, &mut Silent)?;

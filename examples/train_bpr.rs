@@ -33,7 +33,7 @@ fn main() -> anyhow::Result<()> {
 
     // BPR reads behaviour alone, so the set of item features is empty.
     let features = FeatureSet::new(N_ITEMS);
-    let data = TrainingData { train: &parts.train, features: &features };
+    let data = TrainingData::new(&parts.train, &features);
     let open = open_device(DeviceChoice::Auto)?;
     println!("device: {} ({})", open.choice, open.note);
     let context = FitContext { device: open.device, seed };

@@ -18,6 +18,9 @@ pub struct Capability {
     pub modalities: Vec<Modality>,
     /// Can say why an item is in a list.
     pub explains: bool,
+    /// Ranks for somebody it was not fitted on, from what they did: `Recommender::fold_in`.
+    #[serde(default)]
+    pub folds_in: bool,
 }
 
 impl Capability {
@@ -35,6 +38,12 @@ impl Capability {
     /// Adds explanations.
     pub fn with_explanations(mut self) -> Self {
         self.explains = true;
+        self
+    }
+
+    /// Adds ranking for people it was not fitted on, from what they did.
+    pub fn with_fold_in(mut self) -> Self {
+        self.folds_in = true;
         self
     }
 

@@ -11,6 +11,8 @@ mod modality;
 mod recommender;
 mod registry;
 mod seed;
+mod sequences;
+mod sparse_features;
 mod state;
 mod topk;
 
@@ -25,5 +27,7 @@ pub use modality::Modality;
 pub use recommender::{Factors, Reason, Recommender, ScoreError};
 pub use registry::{Named, Registry, RegistryError};
 pub use seed::SeedStream;
+pub use sequences::Sequences;
+pub use sparse_features::SparseFeatures;
 pub use state::{ModelState, StateError, StateTensor};
 pub use topk::{Scored, top_k};

@@ -28,6 +28,12 @@ pub enum ScoreError {
         /// The item.
         item: usize,
     },
+    /// The model cannot rank for somebody it was not fitted on.
+    #[error("model {model} cannot rank for somebody it was not fitted on; fit it again with them")]
+    NoFoldIn {
+        /// The model.
+        model: String,
+    },
 }
 
 /// Dot-product form of a model: `score(u, i) = users[u] · items[i] + bias[i]`.
@@ -135,6 +141,24 @@ pub trait Recommender: Send + Sync {
             return Err(ScoreError::NotANumber { model: self.name().into(), user: user.0, item });
         }
         Ok(top_k(scores.row(0), k, |i| exclude.binary_search(&i).is_ok()))
+    }
+
+    /// Writes the scores of every item, `[n_items]`, for somebody the model was not fitted on,
+    /// from what they did: `items` with their `values`, oldest first where the order is known.
+    /// Models say in [`Capability::folds_in`] that they can.
+    ///
+    /// # Errors
+    /// [`ScoreError::NoFoldIn`], or [`ScoreError::OutOfRange`] for an unknown item.
+    ///
+    /// # Panics
+    /// When `items` and `values` differ in length, or `out` does not hold every item.
+    fn fold_in(
+        &self,
+        _items: &[ItemIdx],
+        _values: &[f32],
+        _out: &mut [f32],
+    ) -> Result<(), ScoreError> {
+        Err(ScoreError::NoFoldIn { model: self.name().into() })
     }
 
     /// The `k` items most similar to `item` by cosine of the item factors, itself left out.

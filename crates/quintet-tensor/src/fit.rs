@@ -1,7 +1,9 @@
 //! From data to a fitted model.
 
 use burn::tensor::Device;
-use quintet_core::{FeatureSet, Interactions, ModelState, Named, Recommender, SeedStream};
+use quintet_core::{
+    FeatureSet, Interactions, ModelState, Named, Recommender, SeedStream, Sequences, SparseFeatures,
+};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -9,11 +11,43 @@ use crate::FitError;
 
 /// What a model may learn from: training interactions and item features, nothing held out.
 #[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
 pub struct TrainingData<'a> {
     /// Training interactions, `[n_users, n_items]`.
     pub train: &'a Interactions,
     /// Item features by modality, over the same items.
     pub features: &'a FeatureSet,
+    /// The training interactions in the order of time, where times are known.
+    pub sequences: Option<&'a Sequences>,
+    /// Attributes of the users, where there are any; a row each.
+    pub user_attributes: Option<&'a SparseFeatures>,
+    /// Attributes of the items, where there are any; a row each.
+    pub item_attributes: Option<&'a SparseFeatures>,
+}
+
+impl<'a> TrainingData<'a> {
+    /// Interactions and features; the rest is added where it is known.
+    pub fn new(train: &'a Interactions, features: &'a FeatureSet) -> Self {
+        Self { train, features, sequences: None, user_attributes: None, item_attributes: None }
+    }
+
+    /// Adds the order of time.
+    pub fn with_sequences(mut self, sequences: &'a Sequences) -> Self {
+        self.sequences = Some(sequences);
+        self
+    }
+
+    /// Adds the attributes of the users.
+    pub fn with_user_attributes(mut self, attributes: &'a SparseFeatures) -> Self {
+        self.user_attributes = Some(attributes);
+        self
+    }
+
+    /// Adds the attributes of the items.
+    pub fn with_item_attributes(mut self, attributes: &'a SparseFeatures) -> Self {
+        self.item_attributes = Some(attributes);
+        self
+    }
 }
 
 /// Where and from which seed to train.

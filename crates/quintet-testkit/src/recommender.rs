@@ -34,7 +34,7 @@ pub fn check_recommender(entry: &ModelEntry, device: &Device) {
     };
     let fit = case.parameters();
     case.nan_features_cannot_exist();
-    let data = TrainingData { train: &case.world.train, features: &case.world.features };
+    let data = case.world.data();
     let model = fit_all(&*fit, data, &case.context, EPOCHS);
     case.identity(&*model);
     let scores = case.scores(&*model);
@@ -43,6 +43,7 @@ pub fn check_recommender(entry: &ModelEntry, device: &Device) {
     case.similar_items(&*model);
     case.explanations(&*model);
     check_learning(&case.title, &case.world, &*model, &scores);
+    case.folding_in(&*model);
     case.saved_and_loaded(&*model, &scores);
     case.same_seed_same_state(&*fit, &*model);
     check_trainer(&case.title, &*fit, data, &case.context);
@@ -227,6 +228,36 @@ impl Case<'_> {
         }
     }
 
+    /// Models that claim it learn the taste of a newcomer from what they did, others say that
+    /// they cannot.
+    fn folding_in(&self, model: &dyn Recommender) {
+        let (title, world) = (&self.title, &self.world);
+        let mut out = vec![f32::NAN; model.n_items()];
+        if !model.capability().folds_in {
+            let refused = model.fold_in(&[ItemIdx(0)], &[1.0], &mut out);
+            let typed = matches!(refused, Err(ScoreError::NoFoldIn { .. }));
+            assert!(typed, "{title}: it does not claim to fold in, and answers {refused:?}");
+            return;
+        }
+        let unknown = model.fold_in(&[ItemIdx::new(model.n_items())], &[1.0], &mut out);
+        let typed = matches!(unknown, Err(ScoreError::OutOfRange { .. }));
+        assert!(typed, "{title}: an unknown item folded in must be OutOfRange: {unknown:?}");
+        let mut scores = Matrix::zeros(model.n_users(), model.n_items());
+        for user in (0..model.n_users()).map(UserIdx::new) {
+            let items = world.sequences.items(user);
+            let row = world.train.items(user);
+            let place = |item| row.binary_search(item).unwrap();
+            let values: Vec<f32> =
+                items.iter().map(|item| world.train.values(user)[place(item)]).collect();
+            let row = scores.row_mut(user.index());
+            row.fill(f32::NAN);
+            let done = model.fold_in(items, &values, row);
+            done.unwrap_or_else(|e| panic!("{title}: folding in what user {user} did: {e}"));
+            assert_finite(title, &format!("scores of the newcomer {user}"), row);
+        }
+        check_learning(&format!("{title}, folded in"), world, model, &scores);
+    }
+
     fn saved_and_loaded(&self, model: &dyn Recommender, scores: &Matrix) {
         let title = &self.title;
         let state = model.state();
@@ -258,7 +289,7 @@ impl Case<'_> {
     }
 
     fn same_seed_same_state(&self, fit: &dyn Fit, model: &dyn Recommender) {
-        let data = TrainingData { train: &self.world.train, features: &self.world.features };
+        let data = self.world.data();
         let state = model.state();
         let one = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
         let again = one.install(|| fit_all(fit, data, &self.context, EPOCHS).state());
@@ -277,7 +308,7 @@ impl Case<'_> {
             ("without features", &self.world.train, &none),
         ];
         for (what, train, features) in worlds {
-            let model = match fit.start(TrainingData { train, features }, &self.context) {
+            let model = match fit.start(TrainingData::new(train, features), &self.context) {
                 Ok(Fitting::Fitted(model)) => model,
                 Ok(Fitting::Epochs(mut trainer)) => {
                     match trainer.epoch(1).and_then(|_| trainer.model()) {

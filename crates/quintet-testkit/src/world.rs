@@ -1,9 +1,10 @@
 //! A small world with a known answer: a checkerboard of two groups.
 
 use quintet_core::{
-    FeatureSet, Interactions, ItemIdx, Matrix, Modality, ModalityFeatures, SeedStream, Triplet,
-    UserIdx,
+    FeatureSet, Interactions, ItemIdx, Matrix, Modality, ModalityFeatures, SeedStream, Sequences,
+    SparseFeatures, Triplet, UserIdx,
 };
+use quintet_tensor::TrainingData;
 use rand::RngExt;
 
 /// Users and items of each group.
@@ -21,13 +22,20 @@ const ACCIDENTS: usize = 1;
 /// negatives see the held-out items as such, and end up knowing them by heart.
 ///
 /// Every item has text, image and audio features that show its group, some with a modality
-/// missing, one with none.
+/// missing, one with none. Users and items have a tag that shows their group and one that says
+/// nothing; the empty user and one item have no tag. Within a user, time goes round the items.
 #[derive(Debug, Clone)]
 pub struct World {
     /// Training interactions, `[41, 42]`.
     pub train: Interactions,
     /// Item features over the same items.
     pub features: FeatureSet,
+    /// The training interactions in the order of time.
+    pub sequences: Sequences,
+    /// Tags of the users.
+    pub user_attributes: SparseFeatures,
+    /// Tags of the items.
+    pub item_attributes: SparseFeatures,
     /// The held-out items of each user, ascending; none for the empty user.
     pub held_out: Vec<Vec<ItemIdx>>,
     /// An unused item of group 0 and one of group 1, both with all features.
@@ -50,12 +58,15 @@ impl World {
     pub fn new() -> Self {
         let n = 2 * PER_GROUP;
         let (n_users, n_items) = (n + 1, n + 2);
-        let mut cells = Vec::new();
+        let (mut cells, mut events) = (Vec::new(), Vec::new());
         let mut held_out = vec![Vec::new(); n_users];
         for (user, held_out) in held_out.iter_mut().enumerate().take(n) {
             let (group, nth) = (user % 2, user / 2);
             let mut add = |item: usize, value: f32| {
-                cells.push(Triplet { user: UserIdx::new(user), item: ItemIdx::new(item), value });
+                let (user, item) = (UserIdx::new(user), ItemIdx::new(item));
+                cells.push(Triplet { user, item, value });
+                // 11 has no factor in common with 42 either.
+                events.push((user, item, (11 * item.index() % n_items) as i64));
             };
             for k in 0..PER_GROUP {
                 // 7 and 3 have no factor in common with 20: every item is held out equally often.
@@ -72,10 +83,21 @@ impl World {
         Self {
             train: Interactions::from_triplets(n_users, n_items, cells).unwrap(),
             features: features(n_items),
+            sequences: Sequences::from_events(n_users, n_items, events).unwrap(),
+            user_attributes: tags(n_users, n),
+            item_attributes: tags(n_items, 10),
             held_out,
             cold: [ItemIdx::new(n), ItemIdx::new(n + 1)],
             empty_user: UserIdx::new(n),
         }
+    }
+
+    /// Everything that a model may learn from.
+    pub fn data(&self) -> TrainingData<'_> {
+        TrainingData::new(&self.train, &self.features)
+            .with_sequences(&self.sequences)
+            .with_user_attributes(&self.user_attributes)
+            .with_item_attributes(&self.item_attributes)
     }
 
     /// The group of an item, 0 or 1.
@@ -92,6 +114,14 @@ impl World {
     pub fn users(&self) -> impl Iterator<Item = UserIdx> + use<> {
         (0..2 * PER_GROUP).map(UserIdx::new)
     }
+}
+
+/// A tag of the group and one of three others, half each; `without` has neither.
+fn tags(n_rows: usize, without: usize) -> SparseFeatures {
+    let names = ["group=0", "group=1", "noise=0", "noise=1", "noise=2"];
+    let rows = (0..n_rows as u32).filter(|row| *row as usize != without);
+    let cells = rows.flat_map(|row| [(row, row % 2, 0.5), (row, 2 + row / 2 % 3, 0.5)]);
+    SparseFeatures::new(n_rows, names.map(str::to_owned).to_vec(), cells).unwrap()
 }
 
 /// The group's centre, plus or minus, and noise, in three modalities of different scale.
@@ -138,6 +168,11 @@ mod tests {
             }
             let own = world.train.items(user).iter().filter(|i| world.group_of_item(**i) == group);
             assert_eq!((own.count(), world.train.items(user).len()), (18, 19));
+        }
+        for user in (0..world.train.n_users()).map(UserIdx::new) {
+            let mut items = world.sequences.items(user).to_vec();
+            items.sort_unstable();
+            assert_eq!(items, world.train.items(user));
         }
         let none = |item: usize| world.features.iter().all(|f| !f.present[item]);
         assert!(none(10) && (0..42).filter(|&i| none(i)).count() == 1);

@@ -283,7 +283,7 @@ fn right_models_pass() {
 #[test]
 fn fit_all_runs_the_epochs_it_is_told() {
     let world = World::new();
-    let data = TrainingData { train: &world.train, features: &world.features };
+    let data = TrainingData::new(&world.train, &world.features);
     let context = FitContext { device: device(), seed: SeedStream::new(5) };
     let fit = build(&serde_json::json!({ "trained": true })).unwrap();
     let none = fit_all(&*fit, data, &context, 0).state();

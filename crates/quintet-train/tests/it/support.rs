@@ -56,7 +56,7 @@ impl Data {
     }
 
     pub(crate) fn training(&self) -> TrainingData<'_> {
-        TrainingData { train: &self.train, features: &self.features }
+        TrainingData::new(&self.train, &self.features)
     }
 }
 

@@ -105,7 +105,7 @@ pub fn report_stage(prepared: &Prepared, workspace: &Workspace) -> Result<(), Pi
 impl Prepared {
     /// What models may learn from.
     pub fn training_data(&self) -> TrainingData<'_> {
-        TrainingData { train: &self.split.train, features: &self.features }
+        TrainingData::new(&self.split.train, &self.features)
     }
 
     /// What `data.json` holds.
