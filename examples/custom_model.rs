@@ -125,7 +125,8 @@ fn main() -> anyhow::Result<()> {
     let (test, train): (Vec<_>, Vec<_>) = used.partition(|&(u, i)| mixed(u, i) % 6 == 0);
     let train = Interactions::from_pairs(60, 45, train)?;
     let test = Held::<Test>::new(Interactions::from_pairs(60, 45, test)?);
-    let data = TrainingData::new(&train, &FeatureSet::new(45));
+    let features = FeatureSet::new(45);
+    let data = TrainingData::new(&train, &features);
     let (device, seed) = (open_device(DeviceChoice::Auto)?.device, SeedStream::new(1));
     let context = FitContext { device, seed };
     let (config, mut recall) = (EvalConfig::default(), Vec::new());
