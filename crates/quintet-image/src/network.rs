@@ -127,7 +127,8 @@ pub struct NetworkParams {
     /// What they are divided by then; likewise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub std: Option<[f32; 3]>,
-    /// In what precision the linear layers of a transformer compute; `int8` on the CPU alone.
+    /// In what precision the linear layers of a transformer compute; all but `f32` on the
+    /// CPU alone.
     #[serde(default)]
     pub precision: Precision,
     /// The hash of the arrays' file, where it must be this one.
@@ -219,8 +220,9 @@ impl NetworkEncoder {
         let name = architecture.name;
         let file = params.file();
         let loader = Loader::open(&file, device)?.with_precision(params.precision);
-        if params.precision == Precision::Int8 && !is_host(device) {
-            let reason = "precision = \"int8\" computes on the CPU alone".to_owned();
+        if params.precision != Precision::F32 && !is_host(device) {
+            let reason =
+                "precision: only \"f32\" computes on another device than the CPU".to_owned();
             return Err(EncodeError::Config { encoder: name.to_owned(), reason });
         }
         let output = params.output.as_deref().unwrap_or(architecture.outputs[0]);

@@ -70,7 +70,8 @@ pub struct PretrainedTextConfig {
     /// What to do with longer texts.
     #[serde(default)]
     pub long: LongText,
-    /// In what precision the network computes; `int8` on the CPU alone.
+    /// In what precision the network computes; all but `f32` on the CPU
+    /// alone.
     #[serde(default)]
     pub precision: Precision,
     /// The hash of `model.safetensors`, where it must be this one.
@@ -114,8 +115,9 @@ impl PretrainedText {
             let reason = format!("max_tokens is at least 3, found {max_tokens}");
             return Err(params::refused(NAME, reason));
         }
-        if config.precision == Precision::Int8 && !is_host(device) {
-            let reason = "precision = \"int8\" computes on the CPU alone".to_owned();
+        if config.precision != Precision::F32 && !is_host(device) {
+            let reason =
+                "precision: only \"f32\" computes on another device than the CPU".to_owned();
             return Err(params::refused(NAME, reason));
         }
         let path = folder.join("tokenizer.json");

@@ -22,6 +22,7 @@ use super::fused_gemm::Packed;
 use super::fused_int8::PackedInt8;
 use super::fused_math::{erf, exp, tanh};
 use super::layers::{Activation, LayerNorm, Linear};
+use super::params::Precision;
 
 /// Rows of a product that one thread computes at a time.
 const ROWS: usize = 128;
@@ -78,23 +79,31 @@ pub(super) enum PackedWeight {
 }
 
 impl PackedWeight {
-    /// None where the numbers are not in this process's memory.
-    pub(super) fn in_8_bits(weight: &Tensor<2>) -> Option<Self> {
+    /// None where the numbers are not in this process's memory, or for 32 bits.
+    pub(super) fn kept_in(weight: &Tensor<2>, precision: Precision) -> Option<Self> {
         let shape = weight.dims();
         // Of a turned weight a copy in order.
         let kept = match numbers(weight) {
             Some(kept) => kept,
             None => numbers(&tensor(weight.to_data().try_to_vec().ok()?, shape, &weight.device()))?,
         };
-        Some(Self::Int8(PackedInt8::new(kept.as_slice::<f32>()?, shape)))
+        let kept = kept.as_slice::<f32>()?;
+        match precision {
+            Precision::F32 => None,
+            Precision::Int8 => Some(Self::Int8(PackedInt8::new(kept, shape))),
+            Precision::F16 | Precision::Bf16 => {
+                Packed::new(kept, shape, false).map(|p| Self::Whole(p.kept_in(precision)))
+            }
+        }
     }
 
     /// With every output multiplied by a number. None for a weight that is still there as a whole.
     pub(super) fn scaled(&self, by: &Tensor<1>) -> Option<Self> {
         let by = numbers(by)?;
+        let by = by.as_slice::<f32>()?;
         match self {
-            Self::Whole(_) => None,
-            Self::Int8(packed) => Some(Self::Int8(packed.scaled(by.as_slice::<f32>()?))),
+            Self::Whole(packed) => packed.scaled(by).map(Self::Whole),
+            Self::Int8(packed) => Some(Self::Int8(packed.scaled(by))),
         }
     }
 }

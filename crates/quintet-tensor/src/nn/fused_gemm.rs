@@ -10,7 +10,11 @@
 
 use std::cell::RefCell;
 
+use half::slice::HalfFloatSliceExt;
+use half::{bf16, f16};
 use pulp::{Arch, Simd, WithSimd};
+
+use super::params::Precision;
 
 /// Vectors of columns at a time.
 const VECTORS: usize = 3;
@@ -24,14 +28,48 @@ const TALLEST: usize = 8;
 thread_local! {
     /// The copied rows; kept, because a new buffer would be cleared and first touched each time.
     static ROWS: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+    /// A part of the columns, where they are kept in 16 bits.
+    static COLUMNS: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+}
+
+/// For every panel of columns its numbers, a row of the panel for each place of the inner axis.
+#[derive(Debug)]
+enum Numbers {
+    F32(Vec<f32>),
+    F16(Vec<f16>),
+    Bf16(Vec<bf16>),
+}
+
+impl Numbers {
+    /// Rounded to the nearest where that is asked for.
+    fn new(numbers: Vec<f32>, precision: Precision) -> Self {
+        match precision {
+            Precision::F16 => Self::F16(numbers.into_iter().map(f16::from_f32).collect()),
+            Precision::Bf16 => Self::Bf16(numbers.into_iter().map(bf16::from_f32).collect()),
+            Precision::F32 | Precision::Int8 => Self::F32(numbers),
+        }
+    }
+
+    /// Those of a range in 32 bits, in `space` where they are not kept so.
+    #[inline(always)]
+    fn part<'a>(&'a self, range: std::ops::Range<usize>, space: &'a mut Vec<f32>) -> &'a [f32] {
+        if let Self::F32(numbers) = self {
+            return &numbers[range];
+        }
+        space.resize(range.len(), 0.0);
+        match self {
+            Self::F32(_) => {}
+            Self::F16(numbers) => numbers[range].convert_to_f32_slice(space),
+            Self::Bf16(numbers) => numbers[range].convert_to_f32_slice(space),
+        }
+        space
+    }
 }
 
 /// A matrix of weights in the order in which the inner loop reads it.
 #[derive(Debug)]
 pub(crate) struct Packed {
-    /// For every panel of columns its numbers, a row of the panel for each place of the inner
-    /// axis.
-    numbers: Vec<f32>,
+    numbers: Numbers,
     d_in: usize,
     d_out: usize,
     /// Columns of a panel.
@@ -65,13 +103,43 @@ impl Packed {
                 }
             }
         }
-        Some(Self { numbers, d_in, d_out, width })
+        Some(Self { numbers: Numbers::F32(numbers), d_in, d_out, width })
+    }
+
+    /// Kept in this precision; products are computed in 32 bits all the same.
+    pub(super) fn kept_in(self, precision: Precision) -> Self {
+        let numbers = match self.numbers {
+            Numbers::F32(numbers) => Numbers::new(numbers, precision),
+            other => other,
+        };
+        Self { numbers, ..self }
+    }
+
+    /// With every column multiplied by a number, kept as before. None in 32 bits: the weight is
+    /// there as a whole then, and is multiplied before it is packed.
+    pub(super) fn scaled(&self, by: &[f32]) -> Option<Self> {
+        let (precision, count) = match &self.numbers {
+            Numbers::F32(_) => return None,
+            Numbers::F16(numbers) => (Precision::F16, numbers.len()),
+            Numbers::Bf16(numbers) => (Precision::Bf16, numbers.len()),
+        };
+        let Self { d_in, d_out, width, .. } = *self;
+        let mut numbers = Vec::new();
+        self.numbers.part(0..count, &mut numbers);
+        for (panel, numbers) in numbers.chunks_exact_mut(width * d_in).enumerate() {
+            for row in numbers.chunks_exact_mut(width) {
+                row.iter_mut().zip(&by[panel * width..]).for_each(|(x, by)| *x *= by);
+            }
+        }
+        Some(Self { numbers: Numbers::new(numbers, precision), d_in, d_out, width })
     }
 
     /// `out = x · Wᵀ`, `[rows, d_in] → [rows, d_out]`.
     pub(super) fn product(&self, x: &[f32], out: &mut [f32]) {
         ROWS.with_borrow_mut(|rows| {
-            Arch::new().dispatch(Product { packed: self, x, out, rows });
+            COLUMNS.with_borrow_mut(|space| {
+                Arch::new().dispatch(Product { packed: self, x, out, rows, space });
+            });
         });
     }
 }
@@ -92,6 +160,7 @@ struct Product<'a> {
     x: &'a [f32],
     out: &'a mut [f32],
     rows: &'a mut Vec<f32>,
+    space: &'a mut Vec<f32>,
 }
 
 impl WithSimd for Product<'_> {
@@ -122,10 +191,11 @@ impl Product<'_> {
         let mut tile = [0.0f32; TALLEST * WIDEST];
         for from in (0..d_in).step_by(DEPTH) {
             let to = (from + DEPTH).min(d_in);
-            for (panel, columns) in self.packed.numbers.chunks_exact(width * d_in).enumerate() {
-                let (columns, _) = S::as_simd_f32s(&columns[from * width..to * width]);
+            for panel in 0..d_out.div_ceil(width) {
+                let (first, start) = (panel * width, panel * width * d_in);
+                let range = start + from * width..start + to * width;
+                let (columns, _) = S::as_simd_f32s(self.packed.numbers.part(range, self.space));
                 let (columns, _) = columns.as_chunks::<VECTORS>();
-                let first = panel * width;
                 let used = width.min(d_out - first);
                 for (block, rows) in rows.chunks_exact(ROWS * d_in).enumerate() {
                     let (rows, _) = rows[from * ROWS..to * ROWS].as_chunks::<ROWS>();
@@ -188,6 +258,20 @@ mod tests {
     use rand::RngExt;
 
     #[test]
+    fn columns_kept_in_16_bits_can_be_scaled() {
+        let weight = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0];
+        let Some(packed) = Packed::new(&weight, [3, 2], false) else { return };
+        assert!(packed.scaled(&[1.0; 3]).is_none());
+        for precision in [Precision::F16, Precision::Bf16] {
+            let packed = Packed::new(&weight, [3, 2], false).unwrap().kept_in(precision);
+            let mut out = [0.0; 3];
+            packed.scaled(&[2.0, -1.0, 0.5]).unwrap().product(&[1.0, 10.0], &mut out);
+            // (1 + 20) · 2, (3 + 40) · -1, (5 + 60) / 2
+            assert_eq!(out, [42.0, -43.0, 32.5]);
+        }
+    }
+
+    #[test]
     fn the_product_is_the_definition_for_every_shape() {
         let mut rng = SeedStream::new(8).rng("gemm", 0);
         let shapes =
@@ -210,6 +294,19 @@ mod tests {
                     let want: f64 = (0..d_in).map(pair).sum();
                     let off = (f64::from(*found) - want).abs();
                     assert!(off < 2e-5, "{n} × {d_in} × {d_out} at {at}: {found} for {want}");
+                }
+                for precision in [Precision::F16, Precision::Bf16] {
+                    let packed = Packed::new(numbers, [d_out, d_in], is_turned).unwrap();
+                    let round = |x: f32| match precision {
+                        Precision::F16 => f16::from_f32(x).to_f32(),
+                        _ => bf16::from_f32(x).to_f32(),
+                    };
+                    let rounded: Vec<f32> = numbers.iter().map(|x| round(*x)).collect();
+                    let want = Packed::new(&rounded, [d_out, d_in], is_turned).unwrap();
+                    let mut outs = [vec![0.0; n * d_out], vec![0.0; n * d_out]];
+                    packed.kept_in(precision).product(&x, &mut outs[0]);
+                    want.product(&x, &mut outs[1]);
+                    assert_eq!(outs[0], outs[1], "{precision:?}, {n} × {d_in} × {d_out}");
                 }
                 // The last row by itself.
                 let mut alone = vec![0.0; d_out];

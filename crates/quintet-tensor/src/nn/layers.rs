@@ -85,16 +85,18 @@ impl Linear {
     fn loaded(weight: Tensor<2>, bias: Option<Tensor<1>>, params: &Params) -> Self {
         let layer = Self::of(weight, bias);
         match params.precision() {
-            Precision::Int8 if !params.failed() => layer.in_8_bits(),
-            _ => layer,
+            Precision::F32 => layer,
+            _ if params.failed() => layer,
+            precision => layer.kept_in(precision),
         }
     }
 
-    /// On the CPU: the weight in 8 bits alone. What [`Self::weight`] gives then has its shape and
-    /// no numbers.
-    fn in_8_bits(mut self) -> Self {
+    /// On the CPU: the weight in this precision alone. What [`Self::weight`] gives then has its
+    /// shape and no numbers.
+    #[cfg_attr(not(feature = "flex"), allow(unused_variables, unused_mut))]
+    fn kept_in(mut self, precision: Precision) -> Self {
         #[cfg(feature = "flex")]
-        if let Some(packed) = super::fused::PackedWeight::in_8_bits(&self.weight) {
+        if let Some(packed) = super::fused::PackedWeight::kept_in(&self.weight, precision) {
             let (shape, device) = (self.weight.dims(), self.weight.device());
             self.weight = Tensor::<2>::zeros([1, 1], &device).expand(shape);
             let _ = self.packed.set(Some(packed));

@@ -26,13 +26,18 @@ pub enum Init {
     Uniform(f32),
 }
 
-/// In what precision the products of a network are computed.
+/// In what precision the weights of a network are kept and its products computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Precision {
     /// 32 bits.
     #[default]
     F32,
+    /// Weights of linear layers in 16 bits, of which 5 are the exponent; products in 32 bits. Half
+    /// the memory and nearly the same vectors; on the CPU alone.
+    F16,
+    /// The same with 8 bits of exponent, as weights are often published: wider and coarser.
+    Bf16,
     /// 8 bits for weights and, as they come, for what they are multiplied by; on the CPU alone.
     /// A quarter of the memory, and rounded: measure what it costs.
     Int8,
