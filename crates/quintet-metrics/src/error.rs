@@ -116,4 +116,32 @@ pub enum EvalError {
         /// The user of the second evaluation.
         right: u32,
     },
+    /// A number is outside what is allowed.
+    #[error("{what} {index}: expected {expected}, found {value}")]
+    Value {
+        /// What it is, such as `probability`.
+        what: &'static str,
+        /// Its position.
+        index: usize,
+        /// What is allowed.
+        expected: &'static str,
+        /// The number.
+        value: f64,
+    },
+    /// A metric that compares two classes got one.
+    #[error("{metric} is not defined without a {missing} sample")]
+    OneClass {
+        /// The metric.
+        metric: &'static str,
+        /// `positive` or `negative`.
+        missing: &'static str,
+    },
+    /// A list names an item that cannot be ranked.
+    #[error("the list of user {user} names item {item}, which takes no part in the ranking")]
+    NoCandidate {
+        /// The user.
+        user: u32,
+        /// The item.
+        item: u32,
+    },
 }

@@ -7,6 +7,13 @@ mod evaluation;
 mod metric;
 mod rank;
 mod significance;
+mod user_values;
+
+// What is not a ranking metric of one user.
+pub mod beyond;
+pub mod classification;
+pub mod fairness;
+pub mod rating;
 
 // One file a metric.
 mod coverage;
@@ -27,6 +34,11 @@ pub use rank::{RankOptions, rank_users};
 pub use significance::{
     BootstrapConfig, Interval, TTest, bootstrap_mean, compare, paired_bootstrap, paired_t_test,
 };
+pub use significance::{
+    Wilcoxon, WilcoxonConfig, WilcoxonMethod, ZeroDifferences, bootstrap_mean_bca, cohens_d_paired,
+    holm, paired_bootstrap_bca, wilcoxon,
+};
+pub use user_values::UserValues;
 
 /// Adds every metric of this crate to `r`.
 ///
@@ -41,6 +53,10 @@ pub fn register(r: &mut Registry<MetricEntry>) -> Result<(), RegistryError> {
     r.add(ndcg::ENTRY)?;
     r.add(precision::ENTRY)?;
     r.add(recall::ENTRY)?;
+    r.add(beyond::ENTROPY)?;
+    r.add(beyond::GINI_COMPLEMENT)?;
+    r.add(beyond::PERSONALISATION)?;
+    r.add(beyond::USER_COVERAGE)?;
     Ok(())
 }
 

@@ -7,6 +7,11 @@
 //! Student, "The Probable Error of a Mean", Biometrika 1908 (t).
 //! Cost: bootstrap O(resamples · users), resamples in parallel; t-test O(users).
 
+mod bca;
+mod effect;
+mod normal;
+mod wilcoxon;
+
 use quintet_core::{Phase, SeedStream};
 use rand::RngExt;
 use rayon::prelude::*;
@@ -15,6 +20,10 @@ use serde::{Deserialize, Serialize};
 use crate::beta::student_two_sided;
 use crate::rank::check;
 use crate::{EvalError, Evaluation};
+
+pub use bca::{bootstrap_mean_bca, paired_bootstrap_bca};
+pub use effect::{cohens_d_paired, holm};
+pub use wilcoxon::{Wilcoxon, WilcoxonConfig, WilcoxonMethod, ZeroDifferences, wilcoxon};
 
 /// How to resample.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -81,6 +90,21 @@ pub fn bootstrap_mean(
     config: &BootstrapConfig,
     seeds: &SeedStream,
 ) -> Result<Interval, EvalError> {
+    let means = resampled_means(values, config, seeds)?;
+    let tail = (1.0 - config.confidence) / 2.0;
+    Ok(Interval {
+        mean: mean(values),
+        lower: quantile(&means, tail),
+        upper: quantile(&means, 1.0 - tail),
+    })
+}
+
+/// The means of the resamples, ascending.
+fn resampled_means(
+    values: &[f64],
+    config: &BootstrapConfig,
+    seeds: &SeedStream,
+) -> Result<Vec<f64>, EvalError> {
     config.validate()?;
     check_values("the bootstrap", 1, values)?;
     // Every resample has a generator of its own: the order of work does not matter.
@@ -93,12 +117,7 @@ pub fn bootstrap_mean(
         })
         .collect();
     means.sort_unstable_by(f64::total_cmp);
-    let tail = (1.0 - config.confidence) / 2.0;
-    Ok(Interval {
-        mean: mean(values),
-        lower: quantile(&means, tail),
-        upper: quantile(&means, 1.0 - tail),
-    })
+    Ok(means)
 }
 
 /// The mean of `left - right`, pair by pair, with its percentile bootstrap interval.

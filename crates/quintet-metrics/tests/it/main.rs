@@ -4,9 +4,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod beyond;
+mod beyond_properties;
 mod common;
 mod contract;
 mod evaluator;
 mod hand;
 mod properties;
 mod ranx;
+mod scikit_learn;
+mod scipy;
