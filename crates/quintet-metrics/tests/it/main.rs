@@ -10,3 +10,5 @@ mod evaluator;
 mod hand;
 mod properties;
 mod ranx;
+mod references;
+mod slices;
