@@ -1,6 +1,6 @@
 //! Two metrics of one's own, in a registry beside the built-in ones, measured on two models.
 //!
-//! `f1` is a value a user, averaged over users; `evenness` is one value for all lists together.
+//! `f2` is a value a user, averaged over users; `evenness` is one value for all lists together.
 //! `cargo run --example custom_metric`
 #![allow(clippy::print_stdout, reason = "an example talks to its reader")]
 
@@ -11,11 +11,12 @@ use quintet::metrics::{EvalConfig, Evaluator, MetricEntry, MetricKind, RankedLis
 use quintet::tensor::{DeviceChoice, FitContext, TrainingData, open_device};
 use quintet::train::{Silent, TrainConfig, fit_model};
 
-/// The harmonic mean of precision and recall, `2 · hits / (k + relevant items)`.
+/// The mean of precision and recall that counts recall twice, `5 P R / (4 P + R)`, which is
+/// `5 · hits / (k + 4 · relevant items)`.
 ///
 /// 0 without a hit; 1 when the first `k` items are exactly the `k` relevant ones.
-fn f1(user: &RankedUser<'_>) -> f64 {
-    2.0 * user.n_hits() as f64 / (user.k() + user.n_truth()) as f64
+fn f2(user: &RankedUser<'_>) -> f64 {
+    5.0 * user.n_hits() as f64 / (user.k() + 4 * user.n_truth()) as f64
 }
 
 /// How evenly the lists use the catalogue: the entropy of the share that each item has of all
@@ -36,10 +37,10 @@ fn evenness(lists: &RankedLists<'_>) -> f64 {
     (entropy / (lists.n_candidates() as f64).ln()).clamp(0.0, 1.0)
 }
 
-const F1: MetricEntry = MetricEntry {
-    name: "f1",
-    summary: "harmonic mean of precision and recall",
-    kind: MetricKind::PerUser(f1),
+const F2: MetricEntry = MetricEntry {
+    name: "f2",
+    summary: "mean of precision and recall that counts recall twice",
+    kind: MetricKind::PerUser(f2),
 };
 
 const EVENNESS: MetricEntry = MetricEntry {
@@ -50,13 +51,13 @@ const EVENNESS: MetricEntry = MetricEntry {
 
 fn main() -> anyhow::Result<()> {
     let mut known = Registries::new()?;
-    known.metrics.add(F1)?;
+    known.metrics.add(F2)?;
     known.metrics.add(EVENNESS)?;
     println!("metrics: {}", known.metrics.names().collect::<Vec<_>>().join(", "));
 
     let config = EvalConfig {
         cutoffs: vec![5],
-        metrics: ["precision", "recall", "f1", "coverage", "evenness"].map(String::from).to_vec(),
+        metrics: ["precision", "recall", "f2", "coverage", "evenness"].map(String::from).to_vec(),
     };
     let evaluator = Evaluator::new(&config, &known.metrics)?;
     let parts = world()?;

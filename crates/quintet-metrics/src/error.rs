@@ -72,6 +72,30 @@ pub enum EvalError {
         /// How many users were looked at.
         n_users: usize,
     },
+    /// A metric needs the rank of every held-out item, which given lists do not have.
+    #[error(
+        "metric {metric} needs the rank of every held-out item among all items, and a list ends \
+         before; evaluate the model instead of its lists"
+    )]
+    NeedsScores {
+        /// The metric.
+        metric: String,
+    },
+    /// A held-out value that a graded metric cannot take as a grade.
+    #[error(
+        "item {item} of user {user} is held out with the value {value}; graded metrics take \
+         grades from 0 to {ceiling}"
+    )]
+    Grade {
+        /// The user.
+        user: u32,
+        /// The item.
+        item: u32,
+        /// The value.
+        value: f32,
+        /// The largest grade of the scale.
+        ceiling: f32,
+    },
     /// A metric gave NaN or infinity.
     #[error("metric {metric} gave {value}; only finite numbers are allowed")]
     MetricNotFinite {

@@ -1,23 +1,21 @@
 //! Full-ranking evaluation: every item that a user has not seen competes.
 //!
-//! No item is sampled away. Users without a held-out item are left out and counted. Means are
-//! sums in the order of users, so the numbers are the same for every block size and thread count.
+//! No item is sampled away unless candidate lists say so. Users without a held-out item are left
+//! out and counted. Means are sums in the order of users, so the numbers are the same for every
+//! block size and thread count. A user is measured while their block is ranked, and their list is
+//! kept only if a metric wants all lists together: memory is that of the blocks (`rank.rs`), one
+//! number for every user and metric, and at most `O(users · k)` for the lists.
 
 use std::collections::BTreeMap;
-use std::marker::PhantomData;
 
 use quintet_core::{Held, Interactions, ItemIdx, Phase, Recommender, Registry, UserIdx};
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use crate::plan::Plan;
 use crate::rank::check;
-use crate::{
-    EvalError, Evaluation, MetricEntry, MetricKind, RankOptions, RankedLists, RankedUser,
-    rank_users, registry,
-};
-
-/// How a per-user metric is computed.
-type PerUserMetric = fn(&RankedUser<'_>) -> f64;
+use crate::relevant::Relevant;
+use crate::stream::{measure_lists, measure_model};
+use crate::{EvalError, Evaluation, MAX_GRADE, MetricEntry, RankOptions, registry};
 
 /// Which metrics at which cutoffs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,10 +65,11 @@ pub fn evaluate_lists<P: Phase>(
 /// An evaluation that is set up once and run on many models.
 #[derive(Debug, Clone)]
 pub struct Evaluator<'a> {
-    cutoffs: Vec<usize>,
-    metrics: Vec<MetricEntry>,
+    plan: Plan,
     candidates: Option<&'a [bool]>,
+    candidate_lists: Option<&'a Interactions>,
     block_users: Option<usize>,
+    max_grade: Option<f32>,
 }
 
 impl<'a> Evaluator<'a> {
@@ -91,11 +90,17 @@ impl<'a> Evaluator<'a> {
         let metrics: Result<Vec<_>, _> =
             config.metrics.iter().map(|name| registry.get(name).copied()).collect();
         Ok(Self {
-            cutoffs: config.cutoffs.clone(),
-            metrics: metrics?,
+            plan: Plan::new(&metrics?, &config.cutoffs),
             candidates: None,
+            candidate_lists: None,
             block_users: None,
+            max_grade: None,
         })
+    }
+
+    /// The keys of the results, such as `"ndcg@10"`, and `"auc"` for metrics without a cutoff.
+    pub fn keys(&self) -> Vec<String> {
+        self.plan.keys()
     }
 
     /// Lets only the marked items take part, `[n_items]`: they alone are ranked, and only
@@ -105,9 +110,23 @@ impl<'a> Evaluator<'a> {
         self
     }
 
+    /// Lets only the items of a user's row take part for that user, `[n_users, n_items]`, such as
+    /// the held-out item and 99 drawn ones. Values do not matter; seen items are masked as ever.
+    pub fn with_candidate_lists(mut self, lists: &'a Interactions) -> Self {
+        self.candidate_lists = Some(lists);
+        self
+    }
+
     /// Scores `users` at once; changes time and memory, never the result.
     pub fn with_block_users(mut self, users: usize) -> Self {
         self.block_users = Some(users);
+        self
+    }
+
+    /// Sets the largest grade of the scale, such as 5 for stars, which the metric `err` reads.
+    /// Without it, it is the largest grade that is held out.
+    pub fn with_max_grade(mut self, grade: f32) -> Self {
+        self.max_grade = Some(grade);
         self
     }
 
@@ -115,13 +134,78 @@ impl<'a> Evaluator<'a> {
     ///
     /// # Errors
     /// Tables of different sizes, a held-out item that is masked as seen, nobody to evaluate, a
-    /// model that fails, or a score that is not a number.
+    /// grade that a graded metric does not take, a model that fails, or a score that is not a
+    /// number.
     pub fn evaluate<P: Phase>(
         &self,
         model: &dyn Recommender,
         held: &Held<P>,
         seen: &Interactions,
     ) -> Result<Evaluation<P>, EvalError> {
+        let (all, users) = self.prepare(model, held, seen)?;
+        let options = self.rank_options();
+        let mut results = measure_model(&self.plan, &[all], users, (model, seen), &options)?;
+        results.pop().ok_or_else(|| no_users(held))
+    }
+
+    /// As [`Evaluator::evaluate`], once for every group of items: only held-out items of the group
+    /// count, while everything still competes with them, the held-out items of other groups as
+    /// well. So cold items are told from warm ones in one pass over the scores. `groups` gives the
+    /// group of every item, `[n_items]`; groups without a held-out item have no result.
+    ///
+    /// # Errors
+    /// As [`Evaluator::evaluate`], and another number of groups than items.
+    pub fn evaluate_by_item_group<P: Phase, G: Ord + Clone>(
+        &self,
+        model: &dyn Recommender,
+        held: &Held<P>,
+        seen: &Interactions,
+        groups: &[G],
+    ) -> Result<BTreeMap<G, Evaluation<P>>, EvalError> {
+        check("groups, one an item", held.truth().n_items(), groups.len())?;
+        let (all, users) = self.prepare(model, held, seen)?;
+        let items = users.iter().flat_map(|user| all.items(*user).map(|item| item.index()));
+        let names: std::collections::BTreeSet<&G> = items.map(|item| &groups[item]).collect();
+        let names: Vec<&G> = names.into_iter().collect();
+        // Groups that nobody has held out are one more.
+        let number = |group: &G| names.binary_search(&group).unwrap_or(names.len()) as u32;
+        let numbers: Vec<u32> = groups.iter().map(number).collect();
+        let views: Vec<Relevant<'_>> = (0..names.len() as u32)
+            .map(|group| Relevant { group: Some((&numbers, group)), ..all })
+            .collect();
+        let options = self.rank_options();
+        let results = measure_model(&self.plan, &views, users, (model, seen), &options)?;
+        Ok(names.into_iter().cloned().zip(results).collect())
+    }
+
+    /// Measures given lists: `lists[u]` is the ranking for user `u`, best first, empty if there
+    /// is none. With candidates, other items are taken out of the lists first.
+    ///
+    /// # Errors
+    /// Not one list a user, an unknown item, an item that is twice in a list, nobody to
+    /// evaluate, a grade that a graded metric does not take, or a metric that needs ranks beyond
+    /// the end of a list ([`EvalError::NeedsScores`]).
+    pub fn evaluate_lists<P: Phase>(
+        &self,
+        lists: &[Vec<ItemIdx>],
+        held: &Held<P>,
+    ) -> Result<Evaluation<P>, EvalError> {
+        check("ranked lists, one a user", held.truth().n_users(), lists.len())?;
+        if let Some(metric) = self.plan.full_rank() {
+            return Err(EvalError::NeedsScores { metric: metric.to_owned() });
+        }
+        let relevant = self.relevant(held)?;
+        let users = self.users_with_truth(held, &relevant)?;
+        measure_lists(&self.plan, &relevant, users, lists)
+    }
+
+    /// What counts and for whom, after everything that can be wrong has been looked at.
+    fn prepare<'b, P: Phase>(
+        &'b self,
+        model: &dyn Recommender,
+        held: &'b Held<P>,
+        seen: &Interactions,
+    ) -> Result<(Relevant<'b>, Vec<UserIdx>), EvalError> {
         let truth = held.truth();
         let of_model = |what: &str| format!("{what} as model {} knows them", model.name());
         let held_out = |what: &str| of_model(&format!("{what} of the held-out {} data", P::NAME));
@@ -129,162 +213,70 @@ impl<'a> Evaluator<'a> {
         check(held_out("users"), model.n_users(), truth.n_users())?;
         check(of_model("users of the seen interactions"), model.n_users(), seen.n_users())?;
         check(of_model("items of the seen interactions"), model.n_items(), seen.n_items())?;
-        let users = self.users_with_truth(held)?;
-        let options = RankOptions {
-            k: self.cutoffs.iter().copied().max().unwrap_or(0),
-            candidates: self.candidates,
-            block_users: self.block_users,
-        };
-        self.refuse_seen_truth(held, seen, &users)?;
-        let lists: Vec<Vec<ItemIdx>> = rank_users(model, &users, seen, &options)?
-            .into_iter()
-            .map(|list| list.into_iter().map(|scored| scored.item).collect())
-            .collect();
-        self.measure(held, users, &lists)
-    }
-
-    /// Measures given lists: `lists[u]` is the ranking for user `u`, best first, empty if there
-    /// is none. With candidates, other items are taken out of the lists first.
-    ///
-    /// # Errors
-    /// Not one list a user, an unknown item, an item that is twice in a list, or nobody to
-    /// evaluate.
-    pub fn evaluate_lists<P: Phase>(
-        &self,
-        lists: &[Vec<ItemIdx>],
-        held: &Held<P>,
-    ) -> Result<Evaluation<P>, EvalError> {
-        check("ranked lists, one a user", held.truth().n_users(), lists.len())?;
-        for (user, list) in lists.iter().enumerate() {
-            check_list(user, list, held.truth().n_items())?;
+        let relevant = self.relevant(held)?;
+        let users = self.users_with_truth(held, &relevant)?;
+        for &user in &users {
+            let overlap = relevant.items(user).find(|&item| seen.contains(user, item));
+            if let Some(item) = overlap {
+                return Err(EvalError::SeenTruth { phase: P::NAME, user: user.0, item: item.0 });
+            }
         }
-        let users = self.users_with_truth(held)?;
-        let takes_part = |item: &&ItemIdx| self.takes_part(**item);
-        let lists: Vec<Vec<ItemIdx>> = users
-            .iter()
-            .map(|user| lists[user.index()].iter().filter(takes_part).copied().collect())
-            .collect();
-        self.measure(held, users, &lists)
+        Ok((relevant, users))
     }
 
-    fn takes_part(&self, item: ItemIdx) -> bool {
-        self.candidates.is_none_or(|c| c[item.index()])
+    fn rank_options(&self) -> RankOptions<'a> {
+        RankOptions {
+            k: self.plan.depth,
+            candidates: self.candidates,
+            lists: self.candidate_lists,
+            block_users: self.block_users,
+        }
     }
 
-    /// The held-out items of `user` that take part.
-    fn truth_of<P: Phase>(&self, held: &Held<P>, user: UserIdx) -> impl Iterator<Item = ItemIdx> {
-        held.truth().items(user).iter().copied().filter(|item| self.takes_part(*item))
-    }
-
-    fn users_with_truth<P: Phase>(&self, held: &Held<P>) -> Result<Vec<UserIdx>, EvalError> {
+    fn relevant<'b, P: Phase>(&'b self, held: &'b Held<P>) -> Result<Relevant<'b>, EvalError> {
         let truth = held.truth();
         if let Some(candidates) = self.candidates {
             check("items of the candidate mask", truth.n_items(), candidates.len())?;
         }
-        let users: Vec<UserIdx> = (0..truth.n_users())
+        if let Some(lists) = self.candidate_lists {
+            check("items of the candidate lists", truth.n_items(), lists.n_items())?;
+            check("users of the candidate lists", truth.n_users(), lists.n_users())?;
+        }
+        let mut largest = 0.0f32;
+        if self.plan.graded {
+            let ceiling = self.max_grade.unwrap_or(MAX_GRADE).min(MAX_GRADE);
+            for cell in truth.iter() {
+                if !(0.0..=ceiling).contains(&cell.value) {
+                    let (user, item, value) = (cell.user.0, cell.item.0, cell.value);
+                    return Err(EvalError::Grade { user, item, value, ceiling });
+                }
+                largest = largest.max(cell.value);
+            }
+        }
+        Ok(Relevant {
+            truth,
+            candidates: self.candidates,
+            lists: self.candidate_lists,
+            group: None,
+            max_grade: self.max_grade.unwrap_or(largest),
+        })
+    }
+
+    fn users_with_truth<P: Phase>(
+        &self,
+        held: &Held<P>,
+        relevant: &Relevant<'_>,
+    ) -> Result<Vec<UserIdx>, EvalError> {
+        let users: Vec<UserIdx> = (0..held.truth().n_users())
             .map(UserIdx::new)
-            .filter(|user| truth.items(*user).iter().any(|item| self.takes_part(*item)))
+            .filter(|user| relevant.items(*user).next().is_some())
             .collect();
-        if users.is_empty() {
-            return Err(EvalError::NoUsers { phase: P::NAME, n_users: truth.n_users() });
-        }
-        Ok(users)
-    }
-
-    fn refuse_seen_truth<P: Phase>(
-        &self,
-        held: &Held<P>,
-        seen: &Interactions,
-        users: &[UserIdx],
-    ) -> Result<(), EvalError> {
-        for &user in users {
-            if let Some(item) = self.truth_of(held, user).find(|&item| seen.contains(user, item)) {
-                return Err(EvalError::SeenTruth { phase: P::NAME, user: user.0, item: item.0 });
-            }
-        }
-        Ok(())
-    }
-
-    /// Metrics of `lists`, one for each of `users`, of items that take part.
-    fn measure<P: Phase>(
-        &self,
-        held: &Held<P>,
-        users: Vec<UserIdx>,
-        lists: &[Vec<ItemIdx>],
-    ) -> Result<Evaluation<P>, EvalError> {
-        let truth = held.truth();
-        let mut evaluation = Evaluation {
-            n_skipped: truth.n_users() - users.len(),
-            means: BTreeMap::new(),
-            users,
-            per_user: BTreeMap::new(),
-            phase: PhantomData,
-        };
-        self.measure_users(held, lists, &mut evaluation)?;
-        let n_candidates =
-            self.candidates.map_or(truth.n_items(), |c| c.iter().filter(|c| **c).count());
-        for (metric, k) in self.pairs() {
-            if let MetricKind::Whole(compute) = metric.kind {
-                let all = RankedLists::new(lists, truth.n_items(), n_candidates, k);
-                let key = key(metric, k);
-                let value = finite(compute(&all), || key.clone())?;
-                evaluation.means.insert(key, value);
-            }
-        }
-        Ok(evaluation)
-    }
-
-    /// Fills in the per-user metrics: users in parallel, means in their order.
-    fn measure_users<P: Phase>(
-        &self,
-        held: &Held<P>,
-        lists: &[Vec<ItemIdx>],
-        evaluation: &mut Evaluation<P>,
-    ) -> Result<(), EvalError> {
-        let columns: Vec<(String, PerUserMetric, usize)> = self
-            .pairs()
-            .filter_map(|(metric, k)| match metric.kind {
-                MetricKind::PerUser(compute) => Some((key(metric, k), compute, k)),
-                MetricKind::Whole(_) => None,
-            })
-            .collect();
-        let rows: Vec<Vec<f64>> = evaluation
-            .users
-            .par_iter()
-            .zip(lists)
-            .map(|(&user, list)| {
-                let n_truth = self.truth_of(held, user).count();
-                let hits: Vec<bool> =
-                    list.iter().map(|&item| held.truth().contains(user, item)).collect();
-                columns.iter().map(|(_, f, k)| f(&RankedUser::new(&hits, n_truth, *k))).collect()
-            })
-            .collect();
-        for (column, (key, _, _)) in columns.into_iter().enumerate() {
-            let values: Vec<f64> = rows.iter().map(|row| row[column]).collect();
-            for (user, &value) in evaluation.users.iter().zip(&values) {
-                finite(value, || format!("{key} of user {user}"))?;
-            }
-            evaluation.means.insert(key.clone(), values.iter().sum::<f64>() / values.len() as f64);
-            evaluation.per_user.insert(key, values);
-        }
-        Ok(())
-    }
-
-    fn pairs(&self) -> impl Iterator<Item = (&MetricEntry, usize)> {
-        self.metrics.iter().flat_map(|metric| self.cutoffs.iter().map(move |&k| (metric, k)))
+        if users.is_empty() { Err(no_users(held)) } else { Ok(users) }
     }
 }
 
-fn key(metric: &MetricEntry, k: usize) -> String {
-    format!("{}@{k}", metric.name)
-}
-
-fn finite(value: f64, metric: impl FnOnce() -> String) -> Result<f64, EvalError> {
-    if value.is_finite() {
-        Ok(value)
-    } else {
-        Err(EvalError::MetricNotFinite { metric: metric(), value })
-    }
+fn no_users<P: Phase>(held: &Held<P>) -> EvalError {
+    EvalError::NoUsers { phase: P::NAME, n_users: held.truth().n_users() }
 }
 
 /// At least one entry, none twice.
@@ -299,17 +291,4 @@ fn check_unique<T: PartialEq + ToString>(
         None => return Ok(()),
     };
     Err(EvalError::Setting { setting, expected: "at least one, each once", found })
-}
-
-/// Every item known and in the list once.
-fn check_list(user: usize, list: &[ItemIdx], n_items: usize) -> Result<(), EvalError> {
-    if let Some(item) = list.iter().find(|item| item.index() >= n_items) {
-        return Err(EvalError::OutOfRange { what: "item", index: item.index(), len: n_items });
-    }
-    let mut sorted = list.to_vec();
-    sorted.sort_unstable();
-    match sorted.windows(2).find(|pair| pair[0] == pair[1]) {
-        None => Ok(()),
-        Some(pair) => Err(EvalError::RepeatedItem { user: UserIdx::new(user).0, item: pair[0].0 }),
-    }
 }

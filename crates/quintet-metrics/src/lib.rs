@@ -1,11 +1,18 @@
 #![doc = include_str!("../README.md")]
 
+mod best;
 mod beta;
 mod error;
 mod evaluate;
 mod evaluation;
+mod full_rank;
+mod measure;
 mod metric;
+mod panels;
+mod plan;
 mod rank;
+mod ranked;
+mod relevant;
 mod significance;
 mod user_values;
 
@@ -14,14 +21,22 @@ pub mod beyond;
 pub mod classification;
 pub mod fairness;
 pub mod rating;
+mod slice;
+mod stream;
 
 // One file a metric.
+mod auc;
 mod coverage;
+mod err;
+mod f1;
 mod hit_rate;
 mod map;
 mod mrr;
 mod ndcg;
+mod ndcg_graded;
 mod precision;
+mod r_precision;
+mod rbp;
 mod recall;
 
 use quintet_core::{Registry, RegistryError};
@@ -29,8 +44,10 @@ use quintet_core::{Registry, RegistryError};
 pub use error::EvalError;
 pub use evaluate::{EvalConfig, Evaluator, evaluate, evaluate_lists};
 pub use evaluation::Evaluation;
-pub use metric::{MetricEntry, MetricKind, RankedLists, RankedUser};
+pub use metric::{MAX_GRADE, MetricEntry, MetricKind, Weight};
 pub use rank::{RankOptions, rank_users};
+pub use ranked::{FullRanks, RankedLists, RankedUser};
+pub use rbp::rank_biased_precision;
 pub use significance::{
     BootstrapConfig, Interval, TTest, bootstrap_mean, compare, paired_bootstrap, paired_t_test,
 };
@@ -38,6 +55,7 @@ pub use significance::{
     Wilcoxon, WilcoxonConfig, WilcoxonMethod, ZeroDifferences, bootstrap_mean_bca, cohens_d_paired,
     holm, paired_bootstrap_bca, wilcoxon,
 };
+pub use slice::Slice;
 pub use user_values::UserValues;
 
 /// Adds every metric of this crate to `r`.
@@ -57,6 +75,19 @@ pub fn register(r: &mut Registry<MetricEntry>) -> Result<(), RegistryError> {
     r.add(beyond::GINI_COMPLEMENT)?;
     r.add(beyond::PERSONALISATION)?;
     r.add(beyond::USER_COVERAGE)?;
+    r.add(auc::ENTRY)?;
+    r.add(auc::ENTRY_GROUPED)?;
+    r.add(err::ENTRY)?;
+    r.add(f1::ENTRY)?;
+    r.add(ndcg::ENTRY_FULL)?;
+    r.add(ndcg_graded::ENTRY_LINEAR)?;
+    r.add(ndcg_graded::ENTRY_LINEAR_FULL)?;
+    r.add(ndcg_graded::ENTRY_EXP)?;
+    r.add(ndcg_graded::ENTRY_EXP_FULL)?;
+    r.add(r_precision::ENTRY)?;
+    r.add(rbp::ENTRY_50)?;
+    r.add(rbp::ENTRY_80)?;
+    r.add(rbp::ENTRY_95)?;
     Ok(())
 }
 

@@ -12,5 +12,7 @@ mod evaluator;
 mod hand;
 mod properties;
 mod ranx;
+mod references;
 mod scikit_learn;
 mod scipy;
+mod slices;

@@ -260,14 +260,9 @@ impl RunConfig {
         }
         known.metrics.get(self.train.cutoff()?.0)?;
         let evaluate = &self.evaluate;
-        Evaluator::new(&evaluate.eval_config(), &known.metrics)?;
+        let keys = Evaluator::new(&evaluate.eval_config(), &known.metrics)?.keys();
         BootstrapConfig { resamples: evaluate.resamples, ..BootstrapConfig::default() }
             .validate()?;
-        let keys: Vec<String> = evaluate
-            .metrics
-            .iter()
-            .flat_map(|m| evaluate.cutoffs.iter().map(move |k| format!("{m}@{k}")))
-            .collect();
         if !keys.contains(&evaluate.primary) {
             let (key, known) = (evaluate.primary.clone(), keys.join(", "));
             return Err(EvalError::UnknownKey { key, known }.into());
