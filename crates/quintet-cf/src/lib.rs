@@ -4,6 +4,7 @@ mod bpr;
 mod item_knn;
 mod lightgcn;
 mod popularity;
+pub mod rating;
 
 pub use bpr::BprConfig;
 pub use item_knn::{ItemKnn, ItemKnnConfig};
@@ -11,6 +12,7 @@ pub use lightgcn::LightGcnConfig;
 pub use popularity::{Popularity, PopularityConfig};
 use quintet_core::{Registry, RegistryError};
 use quintet_tensor::ModelEntry;
+pub use rating::register_rating;
 
 /// Adds every model of this crate.
 ///

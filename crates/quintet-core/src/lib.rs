@@ -8,6 +8,7 @@ mod ids;
 mod interactions;
 mod matrix;
 mod modality;
+mod rating;
 mod recommender;
 mod registry;
 mod seed;
@@ -24,6 +25,10 @@ pub use ids::{IdMap, ItemIdx, UserIdx, id_number};
 pub use interactions::{Interactions, Triplet};
 pub use matrix::Matrix;
 pub use modality::Modality;
+pub use rating::{
+    BuildRating, Fallback, FitRating, Learns, LoadRating, Prediction, PredictionCounts,
+    RatingEntry, RatingError, RatingPair, RatingPredictor,
+};
 pub use recommender::{Factors, Reason, Recommender, ScoreError};
 pub use registry::{Named, Registry, RegistryError};
 pub use seed::SeedStream;

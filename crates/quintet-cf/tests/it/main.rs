@@ -5,7 +5,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 use quintet_core::Registry;
-use quintet_testkit::{check_recommender, devices};
+use quintet_testkit::{check_rating, check_recommender, devices};
 
 #[test]
 fn every_model_keeps_the_contract_on_every_device() {
@@ -15,5 +15,14 @@ fn every_model_keeps_the_contract_on_every_device() {
         for entry in registry.iter() {
             check_recommender(entry, &device);
         }
+    }
+}
+
+#[test]
+fn every_rating_model_keeps_the_contract() {
+    let mut registry = Registry::new("rating model");
+    quintet_cf::register_rating(&mut registry).unwrap();
+    for entry in registry.iter() {
+        check_rating(entry);
     }
 }
