@@ -2,47 +2,145 @@
 //!
 //! Sarwar et al., "Item-based Collaborative Filtering Recommendation Algorithms", WWW 2001;
 //! Deshpande & Karypis, "Item-based Top-N Recommendation Algorithms", ACM TOIS 2004.
-//! `s_ij = R_i · R_j / (‖R_i‖ ‖R_j‖ + shrink)` (additive shrinkage), the `k` largest of each
-//! item `i` are kept, `score(u, i) = Σ_{j ∈ R(u) ∩ N_k(i)} s_ij r_uj`.
-//! Cost: `Σ_u n_u²` to build, memory `O(k · n_items)`.
+//! `score(u, i) = Σ_{j ∈ R(u) ∩ N_k(i)} s_ij r_uj`, with the similarities of
+//! [`Similarity`] over the weights of [`Weighting`]. Without weighting, the cosine has additive
+//! shrinkage 10 and the `k` largest of each scored item are kept. With `tfidf` and `bm25` the
+//! defaults are those of the `implicit` library, whose lists are reproduced: no shrinkage, the dot
+//! product for `bm25`, the `k` largest of each item of the user, the item itself among them.
+//! Cost: `½ Σ_u n_u²` additions to build, memory `O(nnz + k · n_items)`.
 
-use quintet_core::{
-    Capability, Interactions, ItemIdx, Matrix, ModelState, Reason, Recommender, ScoreError,
-    Triplet, UserIdx, top_k,
-};
+use quintet_core::{Interactions, Sequences};
 use quintet_tensor::{Fit, FitContext, FitError, Fitting, ModelEntry, TrainingData, parse_params};
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::items::{Influence, ItemWeights};
+use crate::similarity::{Cut, Nearness, Shrinkage, Similarity};
+use crate::sparse::{Weighting, capped, with_ones};
+
 const NAME: &str = "itemknn";
 
-/// Parameters.
+/// Parameters; what is not set depends on the weighting.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ItemKnnConfig {
     /// Neighbours kept for each item.
     pub k: usize,
-    /// Added to the denominator of the cosine: trust in similarities with little support.
-    pub shrink: f32,
+    /// Trust in similarities with little support; by default 10 without weighting, 0 with one.
+    pub shrink: Option<f32>,
+    /// How it acts.
+    pub shrinkage: Shrinkage,
     /// Whether values (ratings) count; otherwise every interaction is 1.
     pub use_values: bool,
+    /// How much an interaction weighs when items are compared.
+    pub weighting: Weighting,
+    /// BM25: how soon more of the same counts no more.
+    pub bm25_k1: f64,
+    /// BM25: how much popular items are held down, between 0 and 1.
+    pub bm25_b: f64,
+    /// By default `dot` for `bm25` and `cosine` for all else.
+    pub similarity: Option<Similarity>,
+    /// Asymmetric: the exponent of the user's item, between 0 and 1.
+    pub alpha: f32,
+    /// Tversky: the weights of what only the scored item and only the user's item have.
+    pub tversky: (f32, f32),
+    /// Fewest users that two neighbours share.
+    pub min_support: u32,
+    /// Whose neighbours are cut to `k`; by default `target` without weighting, `source` with one.
+    pub cut: Option<Cut>,
+    /// Whether an item takes one of its own `k` places; by default only with a weighting.
+    pub counts_itself: Option<bool>,
+    /// Items a user when items are compared: the latest ones, or every so many; all by default.
+    pub history_cap: Option<usize>,
 }
 
 impl Default for ItemKnnConfig {
     fn default() -> Self {
-        Self { k: 50, shrink: 10.0, use_values: false }
+        Self {
+            k: 50,
+            shrink: None,
+            shrinkage: Shrinkage::Additive,
+            use_values: false,
+            weighting: Weighting::None,
+            bm25_k1: 1.2,
+            bm25_b: 0.75,
+            similarity: None,
+            alpha: 0.5,
+            tversky: (1.0, 1.0),
+            min_support: 1,
+            cut: None,
+            counts_itself: None,
+            history_cap: None,
+        }
     }
 }
 
 pub(crate) fn entry() -> ModelEntry {
     ModelEntry {
         name: NAME,
-        summary: "items used by the same people: cosine with shrinkage, k nearest",
+        summary: "items used by the same people: cosine, TF-IDF or BM25, k nearest",
         build: |params| Ok(Box::new(parse_params::<ItemKnnConfig>(NAME, params)?)),
-        load: |state| Ok(Box::new(ItemKnn::load(state)?)),
+        load: |state| Ok(Box::new(ItemWeights::load(NAME, state)?)),
         tiny: r#"{"k": 10, "shrink": 0.0}"#,
     }
+}
+
+impl ItemKnnConfig {
+    /// The parameters with all defaults filled in.
+    fn resolved(&self) -> Self {
+        let weighted = self.weighting != Weighting::None;
+        let bm25 = self.weighting == Weighting::Bm25;
+        let similarity = if bm25 { Similarity::Dot } else { Similarity::Cosine };
+        let cut = if weighted { Cut::Source } else { Cut::Target };
+        Self {
+            shrink: Some(self.shrink.unwrap_or(if weighted { 0.0 } else { 10.0 })),
+            similarity: Some(self.similarity.unwrap_or(similarity)),
+            cut: Some(self.cut.unwrap_or(cut)),
+            counts_itself: Some(self.counts_itself.unwrap_or(weighted)),
+            ..self.clone()
+        }
+    }
+
+    fn nearness(&self) -> Nearness {
+        let full = self.resolved();
+        Nearness {
+            k: full.k,
+            weighting: full.weighting,
+            bm25: (full.bm25_k1, full.bm25_b),
+            similarity: full.similarity.unwrap_or(Similarity::Cosine),
+            alpha: full.alpha,
+            tversky: full.tversky,
+            shrink: full.shrink.unwrap_or(0.0),
+            shrinkage: full.shrinkage,
+            min_support: full.min_support,
+            itself: full.counts_itself.unwrap_or(false),
+            cut: full.cut.unwrap_or(Cut::Target),
+        }
+    }
+
+    fn fit(
+        &self,
+        train: &Interactions,
+        sequences: Option<&Sequences>,
+    ) -> Result<ItemWeights, FitError> {
+        let nearness = self.nearness();
+        nearness.check(NAME)?;
+        check_cap(NAME, self.history_cap)?;
+        let history = if self.use_values { train.clone() } else { with_ones(train)? };
+        let capped = self.history_cap.map(|cap| capped(&history, sequences, cap)).transpose()?;
+        let lists = nearness.nearest(NAME, capped.as_ref().unwrap_or(&history))?;
+        let influence = Influence::from_lists(lists, nearness.cut)?;
+        Ok(ItemWeights::new(NAME, history, influence, self.use_values))
+    }
+}
+
+/// A cap of no items would leave nothing to learn from.
+pub(crate) fn check_cap(model: &str, cap: Option<usize>) -> Result<(), FitError> {
+    if cap == Some(0) {
+        let reason = "history_cap must be at least 1; found 0".into();
+        return Err(FitError::Config { model: model.into(), reason });
+    }
+    Ok(())
 }
 
 impl Fit for ItemKnnConfig {
@@ -51,212 +149,26 @@ impl Fit for ItemKnnConfig {
     }
 
     fn config(&self) -> Value {
-        serde_json::to_value(self).unwrap_or_default()
+        serde_json::to_value(self.resolved()).unwrap_or_default()
     }
 
     fn start(&self, data: TrainingData<'_>, _: &FitContext) -> Result<Fitting, FitError> {
-        if self.k == 0 || !self.shrink.is_finite() || self.shrink < 0.0 {
-            return Err(FitError::Config {
-                model: NAME.into(),
-                reason: format!("k must be at least 1 and shrink at least 0; found {self:?}"),
-            });
-        }
-        Ok(Fitting::Fitted(Box::new(ItemKnn::build(data.train, self)?)))
-    }
-}
-
-/// The fitted model: neighbour lists and the histories they are applied to.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ItemKnn {
-    history: Interactions,
-    /// Row `j` holds the items `i` that have `j` among their neighbours, with `s_ij`.
-    influence: Interactions,
-}
-
-impl ItemKnn {
-    fn build(train: &Interactions, config: &ItemKnnConfig) -> Result<Self, FitError> {
-        let history = if config.use_values { train.clone() } else { binary(train)? };
-        let by_item = history.transpose();
-        let norms: Vec<f32> = (0..history.n_items())
-            .map(|i| by_item.values(UserIdx::new(i)).iter().map(|v| v * v).sum::<f32>().sqrt())
-            .collect();
-        let neighbours: Vec<Vec<Triplet>> = (0..history.n_items())
-            .into_par_iter()
-            .map_init(
-                || vec![0.0f32; history.n_items()],
-                |row, i| {
-                    row.fill(0.0);
-                    let users = by_item.items(UserIdx::new(i));
-                    for (u, weight) in users.iter().zip(by_item.values(UserIdx::new(i))) {
-                        let user = UserIdx(u.0);
-                        for (j, value) in history.items(user).iter().zip(history.values(user)) {
-                            row[j.index()] += weight * value;
-                        }
-                    }
-                    for (s, norm) in row.iter_mut().zip(&norms) {
-                        *s /= (norms[i] * norm + config.shrink).max(f32::MIN_POSITIVE);
-                    }
-                    top_k(row, config.k, |j| j.index() == i || row[j.index()] <= 0.0)
-                        .into_iter()
-                        .map(|s| Triplet {
-                            user: UserIdx(s.item.0),
-                            item: ItemIdx::new(i),
-                            value: s.score,
-                        })
-                        .collect()
-                },
-            )
-            .collect();
-        let n = history.n_items();
-        let influence = Interactions::from_triplets(n, n, neighbours.into_iter().flatten())?;
-        Ok(Self { history, influence })
-    }
-
-    fn load(state: &ModelState) -> Result<Self, FitError> {
-        Ok(Self { history: load_csr(state, "history")?, influence: load_csr(state, "influence")? })
-    }
-}
-
-fn binary(train: &Interactions) -> Result<Interactions, FitError> {
-    let ones = train.iter().map(|t| Triplet { value: 1.0, ..t });
-    Ok(Interactions::from_triplets(train.n_users(), train.n_items(), ones)?)
-}
-
-fn save_csr(state: &mut ModelState, name: &str, m: &Interactions) {
-    let rows: Vec<i64> = m.indptr().iter().map(|&p| p as i64).collect();
-    state.put_whole(format!("{name}.indptr"), rows);
-    state.put_whole(format!("{name}.items"), m.indices().iter().map(|i| i64::from(i.0)).collect());
-    state.put_whole(format!("{name}.shape"), vec![m.n_users() as i64, m.n_items() as i64]);
-    let values: Vec<f32> = m.iter().map(|t| t.value).collect();
-    if let Ok(values) = Matrix::from_vec(1, values.len(), values) {
-        state.put(format!("{name}.values"), values);
-    }
-}
-
-fn load_csr(state: &ModelState, name: &str) -> Result<Interactions, FitError> {
-    let key = |part: &str| format!("{name}.{part}");
-    let (indptr, items) = (state.whole(&key("indptr"))?, state.whole(&key("items"))?);
-    let values = state.shaped(&key("values"), 1, items.len())?.as_slice();
-    let &[n_users, n_items] = state.whole(&key("shape"))? else {
-        return Err(state.mismatch(&key("shape"), "two numbers", "another length").into());
-    };
-    let fits = indptr.len() as i64 == n_users + 1
-        && indptr.first() == Some(&0)
-        && indptr.last() == Some(&(items.len() as i64))
-        && indptr.windows(2).all(|w| w[0] <= w[1]);
-    if !fits || items.iter().any(|&i| i < 0 || i >= n_items) {
-        return Err(state.mismatch(&key("indptr"), "ascending row offsets", "others").into());
-    }
-    let cells = indptr.windows(2).enumerate().flat_map(|(u, w)| {
-        (w[0] as usize..w[1] as usize).map(move |e| Triplet {
-            user: UserIdx::new(u),
-            item: ItemIdx(items[e] as u32),
-            value: values[e],
-        })
-    });
-    Ok(Interactions::from_triplets(n_users as usize, n_items as usize, cells)?)
-}
-
-impl Recommender for ItemKnn {
-    fn name(&self) -> &str {
-        NAME
-    }
-
-    fn n_users(&self) -> usize {
-        self.history.n_users()
-    }
-
-    fn n_items(&self) -> usize {
-        self.history.n_items()
-    }
-
-    fn capability(&self) -> Capability {
-        Capability::personal().with_explanations()
-    }
-
-    fn score(&self, users: &[UserIdx], out: &mut Matrix) -> Result<(), ScoreError> {
-        let len = self.n_users();
-        if let Some(u) = users.iter().find(|u| u.index() >= len) {
-            return Err(ScoreError::OutOfRange { what: "user", index: u.index(), len });
-        }
-        out.reset(users.len(), self.n_items());
-        let n_items = self.n_items().max(1);
-        out.as_mut_slice().par_chunks_mut(n_items).zip(users).for_each(|(row, &user)| {
-            for (j, value) in self.history.items(user).iter().zip(self.history.values(user)) {
-                let source = UserIdx(j.0);
-                let targets = self.influence.items(source);
-                for (i, s) in targets.iter().zip(self.influence.values(source)) {
-                    row[i.index()] += s * value;
-                }
-            }
-        });
-        Ok(())
-    }
-
-    fn state(&self) -> ModelState {
-        let mut state = ModelState::new(NAME);
-        save_csr(&mut state, "history", &self.history);
-        save_csr(&mut state, "influence", &self.influence);
-        state
-    }
-
-    fn similar_items(
-        &self,
-        item: ItemIdx,
-        k: usize,
-    ) -> Result<Vec<quintet_core::Scored>, ScoreError> {
-        let len = self.n_items();
-        if item.index() >= len {
-            return Err(ScoreError::OutOfRange { what: "item", index: item.index(), len });
-        }
-        let mut row = vec![0.0f32; len];
-        let source = UserIdx(item.0);
-        for (i, s) in self.influence.items(source).iter().zip(self.influence.values(source)) {
-            row[i.index()] = *s;
-        }
-        Ok(top_k(&row, k, |i| i == item || row[i.index()] <= 0.0))
-    }
-
-    fn explain(
-        &self,
-        _: UserIdx,
-        item: ItemIdx,
-        history: &[ItemIdx],
-        k: usize,
-    ) -> Result<Vec<Reason>, ScoreError> {
-        let len = self.n_items();
-        if item.index() >= len {
-            return Err(ScoreError::OutOfRange { what: "item", index: item.index(), len });
-        }
-        let mut found: Vec<(ItemIdx, f32)> = history
-            .iter()
-            .filter(|j| j.index() < len)
-            .filter_map(|&j| {
-                let row = self.influence.items(UserIdx(j.0));
-                let place = row.binary_search(&item).ok()?;
-                Some((j, self.influence.values(UserIdx(j.0))[place]))
-            })
-            .collect();
-        found.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-        Ok(found
-            .into_iter()
-            .take(k)
-            .map(|(item, weight)| Reason::Because { item, weight })
-            .collect())
+        Ok(Fitting::Fitted(Box::new(self.fit(data.train, data.sequences)?)))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use quintet_core::{Interactions, ItemIdx, Matrix, Recommender, UserIdx};
 
     #[test]
     fn cosine_with_shrinkage_by_hand() {
         // Items 0 and 1 share users 0 and 1; item 2 shares user 0 with item 0 and 1.
         let pairs = [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (2, 2)];
         let train = Interactions::from_pairs(3, 3, pairs).unwrap();
-        let config = ItemKnnConfig { k: 2, shrink: 1.0, use_values: false };
-        let model = ItemKnn::build(&train, &config).unwrap();
+        let config = ItemKnnConfig { k: 2, shrink: Some(1.0), ..ItemKnnConfig::default() };
+        let model = config.fit(&train, None).unwrap();
         let mut scores = Matrix::default();
         model.score(&[UserIdx(2)], &mut scores).unwrap();
         // s(0,2) = 1 / (√2·√2 + 1) = 1/3, the same for item 1; item 2 has no neighbour itself.
@@ -268,5 +180,61 @@ mod tests {
         // s(0,1) = 2 / (√2·√2 + 1) = 2/3.
         assert_eq!(near[0].item, ItemIdx(1));
         assert!((near[0].score - 2.0 / 3.0).abs() < 1e-6);
+    }
+
+    /// Item 0 has users 0, 1, 2, 3; item 1 has users 0, 1; item 2 has user 4.
+    fn pair() -> Interactions {
+        let pairs = [(0, 0), (1, 0), (2, 0), (3, 0), (0, 1), (1, 1), (4, 2)];
+        Interactions::from_pairs(5, 3, pairs).unwrap()
+    }
+
+    fn weight(config: ItemKnnConfig, source: usize, target: usize) -> f32 {
+        let config = ItemKnnConfig { shrink: Some(config.shrink.unwrap_or(0.0)), ..config };
+        config.fit(&pair(), None).unwrap().weight(source, target)
+    }
+
+    #[test]
+    fn every_similarity_by_hand() {
+        let of =
+            |similarity| ItemKnnConfig { similarity: Some(similarity), ..ItemKnnConfig::default() };
+        let close = |a: f32, b: f32| assert!((a - b).abs() < 1e-6, "{a} {b}");
+        close(weight(of(Similarity::Cosine), 0, 1), 2.0 / 8.0f32.sqrt());
+        close(weight(of(Similarity::Dot), 0, 1), 2.0);
+        close(weight(of(Similarity::Jaccard), 0, 1), 2.0 / 4.0);
+        // Target 1: nobody has it alone; target 0: two have it alone.
+        let tversky = ItemKnnConfig { tversky: (0.5, 0.25), ..of(Similarity::Tversky) };
+        close(weight(tversky.clone(), 0, 1), 2.0 / (2.0 + 0.25 * 2.0));
+        close(weight(tversky, 1, 0), 2.0 / (2.0 + 0.5 * 2.0));
+        // α = 1 is the chance of the target, given the source: both of the two who have item 1
+        // have item 0, and two of four the other way round.
+        for cut in [Cut::Target, Cut::Source] {
+            let given = ItemKnnConfig { alpha: 1.0, cut: Some(cut), ..of(Similarity::Asymmetric) };
+            close(weight(given.clone(), 1, 0), 1.0);
+            close(weight(given, 0, 1), 0.5);
+        }
+    }
+
+    #[test]
+    fn shrinkage_and_support_by_hand() {
+        let close = |a: f32, b: f32| assert!((a - b).abs() < 1e-6, "{a} {b}");
+        let config = ItemKnnConfig { shrink: Some(3.0), ..ItemKnnConfig::default() };
+        close(weight(config.clone(), 0, 1), 2.0 / (8.0f32.sqrt() + 3.0));
+        let config = ItemKnnConfig { shrinkage: Shrinkage::Significance, ..config };
+        close(weight(config, 0, 1), 2.0 / 8.0f32.sqrt() * 2.0 / 5.0);
+        for (min_support, expected) in [(2, 2.0 / 8.0f32.sqrt()), (3, 0.0)] {
+            close(
+                weight(ItemKnnConfig { min_support, ..ItemKnnConfig::default() }, 0, 1),
+                expected,
+            );
+        }
+    }
+
+    #[test]
+    fn a_cap_leaves_out_what_is_beyond_it() {
+        // With one item each nobody connects two items.
+        let config = ItemKnnConfig { history_cap: Some(1), ..ItemKnnConfig::default() };
+        assert_eq!(weight(config, 0, 1), 0.0);
+        let none = ItemKnnConfig { history_cap: Some(0), ..ItemKnnConfig::default() };
+        assert!(none.fit(&pair(), None).unwrap_err().to_string().contains("history_cap"));
     }
 }
