@@ -4,6 +4,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod hybrid_mf;
+mod ials;
+mod logistic_mf;
+
 use quintet_core::Registry;
 use quintet_testkit::{check_recommender, devices};
 
