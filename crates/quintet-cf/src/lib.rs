@@ -1,37 +1,50 @@
 #![doc = include_str!("../README.md")]
 
 mod bpr;
+mod bpr_sgd;
 mod closed_form;
 mod ease;
 mod ease_sparse;
+mod factor_table;
+mod folding;
+mod hybrid_mf;
+mod ials;
 mod item_knn;
 mod items;
 mod lightgcn;
+mod logistic_mf;
 mod popularity;
-pub mod rating;
 mod random;
+pub mod rating;
 mod rp3beta;
 mod similarity;
 mod slim;
 mod sparse;
+mod split_mix;
 mod user_knn;
+mod warp;
 
 pub use bpr::BprConfig;
+pub use bpr_sgd::BprSgdConfig;
 pub use ease::{EaseConfig, Precision};
 pub use ease_sparse::EaseSparseConfig;
+pub use hybrid_mf::{HybridLoss, HybridMfConfig, Schedule};
+pub use ials::{Confidence, Ials, IalsConfig, InitialFactors, Solver};
 pub use item_knn::ItemKnnConfig;
 pub use items::ItemWeights;
 pub use lightgcn::LightGcnConfig;
+pub use logistic_mf::LogisticMfConfig;
 pub use popularity::{Popularity, PopularityConfig};
 use quintet_core::{Registry, RegistryError};
 use quintet_tensor::ModelEntry;
-pub use rating::register_rating;
 pub use random::{Random, RandomConfig};
+pub use rating::register_rating;
 pub use rp3beta::Rp3BetaConfig;
 pub use similarity::{Cut, Shrinkage, Similarity};
 pub use slim::SlimConfig;
 pub use sparse::Weighting;
 pub use user_knn::{UserKnn, UserKnnConfig};
+pub use warp::{RankWeight, WarpConfig};
 
 /// Adds every model of this crate.
 ///
@@ -48,5 +61,10 @@ pub fn register(r: &mut Registry<ModelEntry>) -> Result<(), RegistryError> {
     r.add(slim::entry())?;
     r.add(bpr::entry())?;
     r.add(lightgcn::entry())?;
+    r.add(ials::entry())?;
+    r.add(bpr_sgd::entry())?;
+    r.add(logistic_mf::entry())?;
+    r.add(warp::entry())?;
+    r.add(hybrid_mf::entry())?;
     Ok(())
 }

@@ -4,6 +4,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod hybrid_mf;
+mod ials;
+mod logistic_mf;
 mod neighbours;
 
 use quintet_core::Registry;
