@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod autoencoder;
 mod bpr;
 mod bpr_sgd;
 mod closed_form;
@@ -13,14 +14,22 @@ mod item_knn;
 mod items;
 mod lightgcn;
 mod logistic_mf;
+mod multivae;
+mod neumf;
+#[cfg(test)]
+mod parity;
 mod popularity;
+mod query;
 mod random;
 pub mod rating;
+mod recvae;
 mod rp3beta;
 mod similarity;
+mod simplex;
 mod slim;
 mod sparse;
 mod split_mix;
+mod ultragcn;
 mod user_knn;
 mod warp;
 
@@ -32,17 +41,22 @@ pub use hybrid_mf::{HybridLoss, HybridMfConfig, Schedule};
 pub use ials::{Confidence, Ials, IalsConfig, InitialFactors, Solver};
 pub use item_knn::ItemKnnConfig;
 pub use items::ItemWeights;
-pub use lightgcn::LightGcnConfig;
+pub use lightgcn::{LightGcnConfig, LightGcnPenalty};
 pub use logistic_mf::LogisticMfConfig;
+pub use multivae::MultiVaeConfig;
+pub use neumf::{NeuMfConfig, NeuMfKind};
 pub use popularity::{Popularity, PopularityConfig};
 use quintet_core::{Registry, RegistryError};
 use quintet_tensor::ModelEntry;
 pub use random::{Random, RandomConfig};
 pub use rating::register_rating;
+pub use recvae::RecVaeConfig;
 pub use rp3beta::Rp3BetaConfig;
 pub use similarity::{Cut, Shrinkage, Similarity};
+pub use simplex::{SimplexAggregation, SimplexConfig};
 pub use slim::SlimConfig;
 pub use sparse::Weighting;
+pub use ultragcn::UltraGcnConfig;
 pub use user_knn::{UserKnn, UserKnnConfig};
 pub use warp::{RankWeight, WarpConfig};
 
@@ -66,5 +80,11 @@ pub fn register(r: &mut Registry<ModelEntry>) -> Result<(), RegistryError> {
     r.add(logistic_mf::entry())?;
     r.add(warp::entry())?;
     r.add(hybrid_mf::entry())?;
+    r.add(simplex::entry())?;
+    r.add(ultragcn::entry())?;
+    r.add(neumf::entry())?;
+    r.add(multivae::entry())?;
+    r.add(multivae::denoising_entry())?;
+    r.add(recvae::entry())?;
     Ok(())
 }

@@ -174,14 +174,18 @@ impl Layer for LayerNorm {
     }
 }
 
-/// `N(0, 2 / (rows + cols))` for every entry.
-fn xavier_normal(rows: usize, cols: usize, rng: &mut impl Rng) -> Matrix {
+/// `N(0, std²)` for every entry; zeros where `std` is not a number.
+pub fn normal_matrix(rows: usize, cols: usize, std: f32, rng: &mut impl Rng) -> Matrix {
     let mut m = Matrix::zeros(rows, cols);
-    let sigma = (2.0 / (rows + cols).max(1) as f32).sqrt();
-    if let Ok(normal) = Normal::new(0.0, sigma) {
+    if let Ok(normal) = Normal::new(0.0, std) {
         m.as_mut_slice().iter_mut().for_each(|v| *v = normal.sample(rng));
     }
     m
+}
+
+/// `N(0, 2 / (rows + cols))` for every entry.
+fn xavier_normal(rows: usize, cols: usize, rng: &mut impl Rng) -> Matrix {
+    normal_matrix(rows, cols, (2.0 / (rows + cols).max(1) as f32).sqrt(), rng)
 }
 
 /// `U(±sqrt(6 / (rows + cols)))` for every entry.

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod ahead;
+mod candidates;
 mod device;
 mod encoder;
 mod encoder_face;
@@ -15,14 +16,20 @@ mod host;
 mod layer;
 mod loss;
 pub mod nn;
+mod nodes;
 mod optim;
+#[cfg(feature = "flex")]
+mod optim_fused;
+mod pair_kernels;
 mod pairwise;
 mod selfcheck;
+mod slices;
 mod table;
 mod views;
 mod weights;
 
 pub use burn::tensor::Device;
+pub use candidates::{CandidateGradients, candidate_scores};
 pub use device::{DeviceChoice, DeviceReport, OpenDevice, compiled_devices, open_device};
 pub use encoder::{
     BuildEncoder, Encoder, EncoderEntry, EncoderInfo, EncoderSpec, FetchMedia, MediaEncoder,
@@ -36,16 +43,19 @@ pub use fit::{
     parse_params,
 };
 pub use fusion::{BuildFusion, Fusion, FusionEntry, FusionShape};
-pub use graph::Propagation;
+pub use graph::{NodeGradients, Propagation, PropagationScratch};
 pub use host::{index_tensor, matrix_to_tensor, tensor_to_matrix, tensor_to_vec};
-pub use layer::{Layer, LayerNorm, Linear, Weight, load_weights, save_weights};
+pub use layer::{Layer, LayerNorm, Linear, Weight, load_weights, normal_matrix, save_weights};
 pub use loss::{bpr_loss, sampled_softmax, softplus};
+pub use nodes::NodeSet;
 pub use optim::{Adam, AdamConfig};
+pub use pair_kernels::{PlacedTriple, bpr_gradients, bpr_slopes};
 pub use pairwise::{
     PairBatch, UnusedBias, check_training_params, clear_unused_items, loss_value, run_epoch,
     score_pairs, squared_penalty, step_table,
 };
 pub use selfcheck::{SelfCheck, self_check};
+pub use slices::{add_outer, add_product, add_scaled, dot};
 pub use table::{EmbeddingTable, unique_ids};
 pub use views::Views;
 pub use weights::{WeightError, WeightFile, weights_hash};

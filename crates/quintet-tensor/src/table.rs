@@ -5,6 +5,7 @@
 //! and their moments change (lazy row-wise Adam).
 
 use burn::prelude::*;
+use pulp::Arch;
 use quintet_core::{Matrix, ModelState};
 use rand::Rng;
 use rayon::prelude::*;
@@ -14,6 +15,9 @@ use crate::{AdamConfig, FitError, tensor_to_vec};
 
 /// Below this many numbers a step is not worth a second thread.
 const PARALLEL_FROM: usize = 1 << 15;
+
+/// Rows that a thread takes at a time where their gradients are computed on the way.
+const ROWS: usize = 128;
 
 /// `[rows, dim]` on the host with Adam moments a row.
 #[derive(Debug, Clone)]
@@ -100,6 +104,40 @@ impl EmbeddingTable {
             .for_each(|(((x, m), v), g)| adam_slice(&adam, corrections, x, m, v, g));
     }
 
+    /// One Adam step on every row; `fill(row, values, gradient)` writes the gradient of a row,
+    /// which is read while it is in the cache and kept nowhere. Rows run in parallel.
+    pub fn step_each(&mut self, fill: impl Fn(usize, &[f32], &mut [f32]) + Sync) {
+        self.step += 1;
+        let (adam, corrections) = (self.adam, self.adam.corrections(self.step));
+        let dim = self.dim().max(1);
+        self.values
+            .as_mut_slice()
+            .par_chunks_mut(ROWS * dim)
+            .zip(self.m.as_mut_slice().par_chunks_mut(ROWS * dim))
+            .zip(self.v.as_mut_slice().par_chunks_mut(ROWS * dim))
+            .enumerate()
+            .for_each_init(
+                || vec![0.0f32; dim],
+                |g, (part, ((x, m), v))| {
+                    let moments = m.chunks_exact_mut(dim).zip(v.chunks_exact_mut(dim));
+                    for (place, (x, (m, v))) in x.chunks_exact_mut(dim).zip(moments).enumerate() {
+                        fill(part * ROWS + place, x, g);
+                        adam_slice(&adam, corrections, x, m, v, g);
+                    }
+                },
+            );
+    }
+
+    /// One Adam step on the rows `ids` (each at most once) with their gradients,
+    /// `[ids.len(), dim]`.
+    ///
+    /// # Panics
+    /// When the shapes disagree or an id is out of range.
+    pub fn step_slices(&mut self, ids: &[u32], grad: &[f32]) {
+        assert_eq!(grad.len(), ids.len() * self.dim(), "gradient of the rows of this batch");
+        self.step_rows(ids, grad);
+    }
+
     fn step_rows(&mut self, ids: &[u32], grad: &[f32]) {
         self.step += 1;
         let corrections = self.adam.corrections(self.step);
@@ -141,11 +179,15 @@ fn adam_slice(
     v: &mut [f32],
     g: &[f32],
 ) {
-    for (((x, m), v), &g) in x.iter_mut().zip(m).zip(v).zip(g) {
-        *m = adam.beta1 * *m + (1.0 - adam.beta1) * g;
-        *v = adam.beta2 * *v + (1.0 - adam.beta2) * g * g;
-        *x -= adam.lr * (*m * c1 / ((*v * c2).sqrt() + adam.eps) + adam.weight_decay * *x);
-    }
+    // A copy, so that the loop need not look whether writing moved a number of it.
+    let adam = *adam;
+    Arch::new().dispatch(|| {
+        for (((x, m), v), &g) in x.iter_mut().zip(m).zip(v).zip(g) {
+            *m = adam.beta1 * *m + (1.0 - adam.beta1) * g;
+            *v = adam.beta2 * *v + (1.0 - adam.beta2) * g * g;
+            *x -= adam.lr * (*m * c1 / ((*v * c2).sqrt() + adam.eps) + adam.weight_decay * *x);
+        }
+    });
 }
 
 /// The distinct ids of a batch, ascending, and where each batch entry stands among them.

@@ -32,12 +32,12 @@ const FEW: usize = 48;
 const LIGHT_ROWS: usize = 64;
 
 /// The numbers of a tensor, where they lie in order in this process's memory.
-pub(super) fn numbers<const D: usize>(x: &Tensor<D>) -> Option<FlexTensor> {
+pub(crate) fn numbers<const D: usize>(x: &Tensor<D>) -> Option<FlexTensor> {
     let x = x.clone().try_into_primitive::<Flex>().ok()?;
     x.as_slice::<f32>().is_some().then_some(x)
 }
 
-pub(super) fn tensor<const D: usize>(
+pub(crate) fn tensor<const D: usize>(
     numbers: Vec<f32>,
     shape: [usize; D],
     device: &Device,
