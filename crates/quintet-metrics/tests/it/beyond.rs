@@ -147,7 +147,7 @@ fn the_registry_says_the_same() {
     let registry = registry().unwrap();
     let value = |name: &str| match registry.get(name).unwrap().kind {
         MetricKind::Whole(f) => f(&RankedLists::new(&lists, 6, 6, 2)),
-        MetricKind::PerUser(_) => panic!("{name} is a metric of all lists"),
+        _ => panic!("{name} is a metric of all lists"),
     };
     for name in ["coverage", "user_coverage", "entropy", "personalisation"] {
         assert_eq!(report.get(&format!("{name}@2")), Some(value(name)), "{name}");
