@@ -7,8 +7,9 @@
 QUINTET_EVALUATION is the bench executable (target/debug/deps/evaluation-*), WORK a folder for
 generated data. FILE is a table of userID, itemID and x_label (0 train, 1 validation, 2 test) with
 tabs, such as that of Amazon Baby. Two threads everywhere. Tools take turns, each run a process of
-its own that makes its data ready, calls once to warm up, and then times calls; the median of all is
-taken, and the ratio turn by turn. What is timed is the call alone on both sides:
+its own that makes its data ready, calls once to warm up, and then times calls. Two ratios are
+printed, each the median of the turns: of time, which needs a machine that does nothing else, and of
+the time that all threads spent on a processor. What is timed is the call alone on both sides:
 
 - Against RecBole, `Evaluator::evaluate` against scoring (a product of matrices in PyTorch), masking,
   RecBole's Collector and RecBole's Evaluator on the same factors. RecBole's own data loader is not
@@ -166,12 +167,13 @@ def use_ranx(folder, repeats):
 
 def timed(call, repeats):
     call()
-    seconds = []
+    seconds, cpu = [], []
     for _ in range(repeats):
-        start = time.perf_counter()
+        start, busy = time.perf_counter(), time.process_time()
         means = call()
         seconds.append(time.perf_counter() - start)
-    return {"seconds": seconds, "means": {k: float(v) for k, v in means.items()},
+        cpu.append(time.process_time() - busy)
+    return {"seconds": seconds, "cpu": cpu, "means": {k: float(v) for k, v in means.items()},
             "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000}
 
 
@@ -180,7 +182,8 @@ def one(command):
     if out.returncode:
         sys.exit(f"{command}: {out.stderr[-2000:]}")
     result = json.loads(out.stdout.strip().splitlines()[-1])
-    result["seconds"] = statistics.median(result["seconds"][-3:])
+    for key in ("seconds", "cpu"):
+        result[key] = statistics.median(result[key][-3:])
     return result
 
 
@@ -198,10 +201,11 @@ def compare(title, commands, rename, turns):
             ours_key = rename.get(metric, metric) + at + k
             off = max(off, abs(ours[0]["means"][ours_key] - value))
         assert off < 1e-4, (name, off)
-        ratios = [r["seconds"] / q["seconds"] for r, q in zip(results, ours)]
-        print(f"{title:34} {name:28} {1000 * statistics.median(r['seconds'] for r in results):10.1f} ms"
-              f" {statistics.median(ratios):8.1f} x [{min(ratios):.1f} – {max(ratios):.1f}]"
-              f" {statistics.median(r['peak_mb'] for r in results):8.0f} MB   off {off:.0e}", flush=True)
+        mid = lambda key: statistics.median(r[key] for r in results)
+        ratio = lambda key: statistics.median(r[key] / q[key] for r, q in zip(results, ours))
+        print(f"{title:32} {name:28} {1000 * mid('seconds'):10.1f} ms {ratio('seconds'):8.1f} x   "
+              f"on processors {1000 * mid('cpu'):9.1f} ms {ratio('cpu'):8.1f} x "
+              f"{mid('peak_mb'):8.0f} MB   off {off:.0e}", flush=True)
 
 
 def main():

@@ -10,8 +10,8 @@
 //! `DIR` holds `shape` (users, items, width of the factors, length of the lists) and little-endian
 //! numbers: `users.f32` and `items.f32`, row by row, `seen.u32` and `truth.u32`, pairs of user and
 //! item, and `lists.u32`, a list for each user. `METRICS` are names with commas between. One line
-//! of JSON comes out: the seconds of each call, the peak memory of the whole process in MB (Linux)
-//! and the means.
+//! of JSON comes out: the seconds of each call and those of all its threads on a processor, the peak
+//! memory of the whole process in MB (Linux) and the means.
 
 #![allow(clippy::print_stdout, reason = "the script reads it")]
 
@@ -44,7 +44,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let evaluator =
         Evaluator::new(&EvalConfig { cutoffs: CUTOFFS.to_vec(), metrics }, &registry()?)?;
     let held = Held::<Test>::new(interactions(&dir.join("truth.u32"), n_users, n_items)?);
-    let mut seconds = Vec::new();
+    let (mut seconds, mut busy) = (Vec::new(), Vec::new());
     let mut result = None;
     if what == "scores" {
         let model = Model {
@@ -54,9 +54,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         };
         let seen = interactions(&dir.join("seen.u32"), n_users, n_items)?;
         for _ in 0..repeats.parse::<usize>()? {
-            let start = Instant::now();
+            let (start, before) = (Instant::now(), cpu_seconds());
             result = Some(evaluator.evaluate(&model, &held, &seen)?);
             seconds.push(start.elapsed().as_secs_f64());
+            busy.push(cpu_seconds() - before);
         }
     } else {
         let lists = words(&dir.join("lists.u32"))?;
@@ -65,13 +66,16 @@ fn main() -> Result<(), Box<dyn Error>> {
             .map(|list| list.iter().copied().map(ItemIdx).collect())
             .collect();
         for _ in 0..repeats.parse::<usize>()? {
-            let start = Instant::now();
+            let (start, before) = (Instant::now(), cpu_seconds());
             result = Some(evaluator.evaluate_lists(&lists, &held)?);
             seconds.push(start.elapsed().as_secs_f64());
+            busy.push(cpu_seconds() - before);
         }
     }
     let means = result.as_ref().map(Evaluation::means);
-    let line = serde_json::json!({ "seconds": seconds, "peak_mb": peak_mb(), "means": means });
+    let line = serde_json::json!({
+        "seconds": seconds, "cpu": busy, "peak_mb": peak_mb(), "means": means
+    });
     println!("{line}");
     Ok(())
 }
@@ -138,6 +142,16 @@ fn interactions(
     let words = words(path)?;
     let (pairs, _) = words.as_chunks::<2>();
     Ok(Interactions::from_pairs(n_users, n_items, pairs.iter().map(|[user, item]| (*user, *item)))?)
+}
+
+/// How long the threads of this process have been on a processor; 0 where nobody says.
+fn cpu_seconds() -> f64 {
+    let Ok(tasks) = fs::read_dir("/proc/self/task") else { return 0.0 };
+    let nanoseconds = tasks.flatten().filter_map(|task| {
+        let text = fs::read_to_string(task.path().join("schedstat")).ok()?;
+        text.split_whitespace().next()?.parse::<f64>().ok()
+    });
+    nanoseconds.sum::<f64>() / 1e9
 }
 
 /// The most memory that the process ever held.

@@ -1,8 +1,8 @@
-//! The k best of scores that come in the order of items, nearly all turned away by one comparison.
+//! The k best of scores that come one after the other, nearly all turned away by one comparison.
 //!
-//! Whoever is above the threshold goes into a list of twice the length that is wanted. When it is
+//! Whoever reaches the threshold goes into a list of twice the length that is wanted. When it is
 //! full, its better half stays and the worst of that half is the new threshold: of `n` scores in
-//! random order about `k (2 + log2(n / 2k))` get that far.
+//! random order about `k (2 + log2(n / 2k))` get that far, and fewer where likely items come first.
 //!
 //! Cost: `O(n)` comparisons, memory `O(k)`.
 
@@ -20,10 +20,9 @@ pub(crate) struct Best {
     room: usize,
     /// See [`key`]; sorted once it is [`Best::finish`]ed.
     keys: Vec<u64>,
-    /// A score that is not above it cannot be among the k best.
+    /// The worst of `k` that were found, and its score.
+    floor: u64,
     threshold: f32,
-    /// How many of the seen items lie behind.
-    passed: usize,
 }
 
 impl Best {
@@ -32,31 +31,29 @@ impl Best {
         self.k = k;
         self.room = k.saturating_mul(2).max(32);
         self.keys.clear();
+        self.floor = if k == 0 { u64::MAX } else { key(f32::NEG_INFINITY, ItemIdx(0)) };
         self.threshold = if k == 0 { f32::INFINITY } else { f32::NEG_INFINITY };
-        self.passed = 0;
     }
 
-    /// Scores that are not above this need not be offered.
+    /// Lower scores need not be offered, nor equal ones of later items.
     pub(crate) fn threshold(&self) -> f32 {
         self.threshold
     }
 
-    /// Takes a score that is above the threshold, unless the item is in `seen`, which is sorted.
-    /// Items come in ascending order.
+    /// Takes a score, unless it is too low or the item is in `seen`, which is sorted.
+    #[inline]
     pub(crate) fn offer(&mut self, item: ItemIdx, score: f32, seen: &[ItemIdx]) {
-        while seen.get(self.passed).is_some_and(|seen| *seen < item) {
-            self.passed += 1;
-        }
-        if seen.get(self.passed) == Some(&item) {
+        let key = key(score, item);
+        if key <= self.floor || seen.binary_search(&item).is_ok() {
             return;
         }
-        self.keys.push(key(score, item));
+        self.keys.push(key);
         if self.keys.len() >= self.room {
             self.shrink();
         }
     }
 
-    /// Offers all of `scores`, of the items `ids` or of all items in their order.
+    /// Offers all of `scores`, of the items `ids`, which ascend, or of all items in their order.
     pub(crate) fn scan(&mut self, scores: &[f32], ids: Option<&[ItemIdx]>, seen: &[ItemIdx]) {
         Arch::new().dispatch(Scan { best: self, scores, ids, seen });
     }
@@ -80,7 +77,7 @@ impl Best {
     #[inline(never)]
     fn shrink(&mut self) {
         let (_, worst, _) = self.keys.select_nth_unstable_by(self.k - 1, |a, b| b.cmp(a));
-        // Later items of the same score rank after those that are here.
+        self.floor = *worst;
         self.threshold = score_of(*worst);
         self.keys.truncate(self.k);
     }
@@ -100,6 +97,7 @@ impl WithSimd for Scan<'_> {
     fn with_simd<S: Simd>(self, _: S) {
         let Self { best, scores, ids, seen } = self;
         for (chunk, some) in scores.chunks(TOGETHER).enumerate() {
+            // Later items of the same score rank after those that are here.
             let threshold = best.threshold();
             // Without an early exit the compiler compares many scores at once.
             if !some.iter().fold(false, |any, score| any | (*score > threshold)) {
@@ -134,7 +132,7 @@ pub(crate) fn score_of(key: u64) -> f32 {
 }
 
 /// The item of a [`key`].
-fn item_of(key: u64) -> ItemIdx {
+pub(crate) fn item_of(key: u64) -> ItemIdx {
     ItemIdx(!(key as u32))
 }
 

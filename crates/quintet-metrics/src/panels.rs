@@ -6,13 +6,16 @@
 //! products in the order of the factors, with one rounding each, so a score is the same for every
 //! processor, block and thread.
 //!
+//! Where only the best are wanted, the items that an average user likes lie first: few of the later
+//! ones then get as far as being looked at. Their order never changes a result.
+//!
 //! Cost: `O(users · items · dim)`; memory one copy of the item factors.
 
 use pulp::{Arch, Simd, WithSimd};
 use quintet_core::{Factors, ItemIdx, Matrix, UserIdx};
 use rayon::prelude::*;
 
-use crate::best::Best;
+use crate::best::{Best, item_of, key};
 
 /// Vectors of columns at a time.
 pub(crate) const VECTORS: usize = 3;
@@ -22,6 +25,8 @@ const WIDEST: usize = 64;
 /// Item factors in the order in which the inner loop reads them.
 pub(crate) struct Panels<'a> {
     users: &'a Matrix,
+    /// The item of every column, where they are in another order than asked for.
+    order: Vec<ItemIdx>,
     /// For every panel the factors of its items, a row of the panel for each factor.
     numbers: Vec<f32>,
     /// Of every column; minus infinity for those that hold no item.
@@ -33,15 +38,25 @@ pub(crate) struct Panels<'a> {
 }
 
 impl<'a> Panels<'a> {
-    /// The items `ids`, or all. None without factors; see also [`are_safe`].
-    pub(crate) fn new(factors: Factors<'a>, ids: Option<&[ItemIdx]>) -> Option<Self> {
+    /// The items `ids`, or all; for [`Panels::best`] in an order of their own. None without
+    /// factors; see also [`are_safe`].
+    pub(crate) fn new(
+        factors: Factors<'a>,
+        ids: Option<&[ItemIdx]>,
+        for_best: bool,
+    ) -> Option<Self> {
         let dim = factors.items.cols();
         let n = ids.map_or(factors.items.rows(), <[ItemIdx]>::len);
         let width = VECTORS * Arch::new().dispatch(Lanes);
         if dim == 0 || n == 0 || width > WIDEST {
             return None;
         }
-        let item = |position: usize| ids.map_or(position, |ids| ids[position].index());
+        let order = if for_best { likely_first(factors, ids) } else { Vec::new() };
+        let item = |position: usize| match (for_best, ids) {
+            (true, _) => order[position].index(),
+            (false, Some(ids)) => ids[position].index(),
+            (false, None) => position,
+        };
         let mut numbers = vec![0.0f32; n.div_ceil(width) * width * dim];
         numbers.par_chunks_exact_mut(width * dim).enumerate().for_each(|(panel, numbers)| {
             let first = panel * width;
@@ -54,24 +69,24 @@ impl<'a> Panels<'a> {
         });
         let mut bias: Vec<f32> = (0..n).map(|position| factors.bias[item(position)]).collect();
         bias.resize(n.div_ceil(width) * width, f32::NEG_INFINITY);
-        Some(Self { users: factors.users, numbers, bias, n, dim, width })
+        Some(Self { users: factors.users, order, numbers, bias, n, dim, width })
     }
 
-    /// Finds the best items of `users`; `best` has been started for each of them, `seen` are the
-    /// items that each must not get, and `rows` is memory to use again.
+    /// Finds the best items of `users` with panels that were made for it; `best` has been started
+    /// for each of them, `seen` are the items that each must not get, and `rows` is memory to use
+    /// again.
     pub(crate) fn best(
         &self,
         users: &[UserIdx],
-        ids: Option<&[ItemIdx]>,
         seen: &[&[ItemIdx]],
         best: &mut [Best],
         rows: &mut Rows,
     ) {
-        let mut sink = Top { best, seen, ids };
+        let mut sink = Top { best, seen, order: &self.order };
         Arch::new().dispatch(Product { items: self, users, rows, sink: &mut sink });
     }
 
-    /// Writes the scores of `users`, `[users, n_items]`.
+    /// Writes the scores of `users`, `[users, n_items]`, with panels in the order asked for.
     pub(crate) fn scores(&self, users: &[UserIdx], out: &mut Matrix, rows: &mut Rows) {
         if (out.rows(), out.cols()) != (users.len(), self.n) {
             out.reset(users.len(), self.n);
@@ -79,6 +94,26 @@ impl<'a> Panels<'a> {
         let mut sink = Store { out };
         Arch::new().dispatch(Product { items: self, users, rows, sink: &mut sink });
     }
+}
+
+/// The items by falling score of the average user.
+fn likely_first(factors: Factors<'_>, ids: Option<&[ItemIdx]>) -> Vec<ItemIdx> {
+    let mut mean = vec![0.0f32; factors.users.cols()];
+    for user in 0..factors.users.rows() {
+        mean.iter_mut().zip(factors.users.row(user)).for_each(|(sum, x)| *sum += x);
+    }
+    let share = 1.0 / factors.users.rows().max(1) as f32;
+    mean.iter_mut().for_each(|x| *x *= share);
+    let score = |item: ItemIdx| {
+        let pairs = mean.iter().zip(factors.items.row(item.index()));
+        key(factors.bias[item.index()] + pairs.map(|(x, y)| x * y).sum::<f32>(), item)
+    };
+    let mut keys: Vec<u64> = match ids {
+        Some(ids) => ids.iter().map(|item| score(*item)).collect(),
+        None => (0..factors.items.rows()).map(|item| score(ItemIdx::new(item))).collect(),
+    };
+    keys.sort_unstable_by(|a, b| b.cmp(a));
+    keys.into_iter().map(item_of).collect()
 }
 
 /// Whether no score of these users can be other than finite: then nobody need look for NaN.
@@ -225,7 +260,7 @@ fn sums<S: Simd, const ROWS: usize>(
 struct Top<'a> {
     best: &'a mut [Best],
     seen: &'a [&'a [ItemIdx]],
-    ids: Option<&'a [ItemIdx]>,
+    order: &'a [ItemIdx],
 }
 
 impl Sink for Top<'_> {
@@ -233,16 +268,17 @@ impl Sink for Top<'_> {
     fn take<S: Simd>(&mut self, simd: S, row: usize, position: usize, sums: &[[S::f32s; VECTORS]]) {
         for (at, sums) in sums.iter().enumerate() {
             let Some(best) = self.best.get(row + at) else { return };
+            // As items come in no order, one of the same score may be an earlier one.
             let threshold = simd.splat_f32s(best.threshold());
-            let mut above = simd.greater_than_f32s(sums[0], threshold);
-            for sum in &sums[1..] {
-                above = simd.or_m32s(above, simd.greater_than_f32s(*sum, threshold));
-            }
-            if simd.first_true_m32s(above) < S::F32_LANES {
-                let mut tile = [0.0f32; WIDEST];
-                let (out, _) = S::as_mut_simd_f32s(&mut tile);
-                out.iter_mut().zip(sums).for_each(|(out, sum)| *out = *sum);
-                self.offer(row + at, position, &tile[..VECTORS * S::F32_LANES]);
+            for (vector, sum) in sums.iter().enumerate() {
+                let reached = simd.greater_than_or_equal_f32s(*sum, threshold);
+                if simd.first_true_m32s(reached) < S::F32_LANES {
+                    let mut tile = [0.0f32; WIDEST];
+                    let (out, _) = S::as_mut_simd_f32s(&mut tile);
+                    out[0] = *sum;
+                    let first = position + vector * S::F32_LANES;
+                    self.offer(row + at, first, &tile[..S::F32_LANES]);
+                }
             }
         }
     }
@@ -252,9 +288,9 @@ impl Top<'_> {
     #[inline(never)]
     fn offer(&mut self, row: usize, position: usize, scores: &[f32]) {
         let (best, seen) = (&mut self.best[row], self.seen[row]);
-        for (position, &score) in (position..).zip(scores) {
-            if score > best.threshold() {
-                let item = self.ids.map_or(ItemIdx::new(position), |ids| ids[position]);
+        // Columns without an item are scored minus infinity and have no place in the order.
+        for (&score, &item) in scores.iter().zip(self.order.get(position..).unwrap_or_default()) {
+            if score >= best.threshold() {
                 best.offer(item, score, seen);
             }
         }
@@ -297,7 +333,7 @@ mod tests {
             let (users, items) = (random(&mut rng, n_users, dim), random(&mut rng, n_items, dim));
             let bias = random(&mut rng, 1, n_items).into_vec();
             let factors = Factors { users: &users, items: &items, bias: &bias };
-            let panels = Panels::new(factors, None).unwrap();
+            let panels = Panels::new(factors, None, false).unwrap();
             let all: Vec<UserIdx> = (0..n_users).map(UserIdx::new).collect();
             assert!(are_safe(factors, &all));
             let (mut block, mut alone, mut rows) =
@@ -329,12 +365,13 @@ mod tests {
         let all: Vec<UserIdx> = (0..21).map(UserIdx::new).collect();
         let seen: Vec<ItemIdx> = (0..150).step_by(5).map(ItemIdx::new).collect();
         for ids in [None, Some(&ids[..])] {
-            let panels = Panels::new(factors, ids).unwrap();
+            let panels = Panels::new(factors, ids, false).unwrap();
             let (mut scores, mut rows) = (Matrix::default(), Rows::default());
             panels.scores(&all, &mut scores, &mut rows);
             let mut best: Vec<Best> = all.iter().map(|_| Best::default()).collect();
             best.iter_mut().for_each(|best| best.start(7));
-            panels.best(&all, ids, &vec![&seen[..]; 21], &mut best, &mut rows);
+            let panels = Panels::new(factors, ids, true).unwrap();
+            panels.best(&all, &vec![&seen[..]; 21], &mut best, &mut rows);
             for (user, best) in best.iter_mut().enumerate() {
                 best.finish();
                 let mut want = Best::default();

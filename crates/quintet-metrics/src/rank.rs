@@ -57,7 +57,7 @@ pub fn rank_users(
     seen: &Interactions,
     options: &RankOptions<'_>,
 ) -> Result<Vec<Vec<Scored>>, EvalError> {
-    let ranker = Ranker::new(model, users, seen, options)?;
+    let ranker = Ranker::new(model, users, seen, options, false)?;
     let mut lists: Vec<Vec<Scored>> = vec![Vec::new(); users.len()];
     let block = ranker.block_users();
     let blocks = users.par_chunks(block).zip(lists.par_chunks_mut(block));
@@ -108,12 +108,14 @@ pub(crate) struct Ranking<'a> {
 }
 
 impl<'a> Ranker<'a> {
-    /// Checks the tables and lays the item factors out.
+    /// Checks the tables and lays the item factors out. With `keeps_rows` all scores of a user are
+    /// shown with the list.
     pub(crate) fn new(
         model: &'a dyn Recommender,
         users: &[UserIdx],
         seen: &'a Interactions,
         options: &RankOptions<'a>,
+        keeps_rows: bool,
     ) -> Result<Self, EvalError> {
         check_sizes(model, users, seen, options)?;
         let ids: Option<Vec<ItemIdx>> = options.candidates.map(|candidates| {
@@ -127,23 +129,16 @@ impl<'a> Ranker<'a> {
         // Where a score might not be finite, the model's own scores are asked and looked through.
         let factors = model.factors().filter(fits).filter(|factors| are_safe(*factors, users));
         let (factors, panels) = match (factors, options.lists) {
-            (Some(factors), None) => (None, Panels::new(factors, ids.as_deref())),
+            (Some(factors), None) => (None, Panels::new(factors, ids.as_deref(), !keeps_rows)),
             (factors, _) => (factors, None),
         };
         let options = *options;
-        let keeps_rows = false;
         Ok(Self { model, seen, options, ids, factors, panels, depths: None, keeps_rows })
     }
 
     /// Makes every list at least as long as the user's row of `depths`.
     pub(crate) fn with_depths(mut self, depths: Option<&'a Interactions>) -> Self {
         self.depths = depths;
-        self
-    }
-
-    /// Gives all scores of a user with the list.
-    pub(crate) fn keeping_rows(mut self, keeps: bool) -> Self {
-        self.keeps_rows = keeps;
         self
     }
 
@@ -171,7 +166,7 @@ impl<'a> Ranker<'a> {
                 let Scratch { best, rows, .. } = scratch;
                 let best = &mut best[..users.len()];
                 let seen: Vec<&[ItemIdx]> = users.iter().map(|u| self.seen.items(*u)).collect();
-                panels.best(users, self.ids.as_deref(), &seen, best, rows);
+                panels.best(users, &seen, best, rows);
                 for (at, best) in best.iter_mut().enumerate() {
                     best.finish();
                     show(at, Ranking { best, row: None })?;

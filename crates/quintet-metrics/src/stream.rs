@@ -23,10 +23,8 @@ pub(crate) fn measure_model<P: Phase>(
     options: &RankOptions<'_>,
 ) -> Result<Vec<Evaluation<P>>, EvalError> {
     let Some(&first) = views.first() else { return Ok(Vec::new()) };
-    let full = plan.full_rank().is_some();
-    let ranker = Ranker::new(model, &users, seen, options)?
-        .with_depths(plan.to_truth.then_some(first.truth))
-        .keeping_rows(full);
+    let ranker = Ranker::new(model, &users, seen, options, plan.full_rank().is_some())?
+        .with_depths(plan.to_truth.then_some(first.truth));
     let everything = Relevant { group: None, ..first };
     let block = ranker.block_users();
     let mut table = Table::new(plan, views.len(), users.len());
