@@ -98,8 +98,8 @@ impl Groups {
         &self.members[self.indptr[row]..self.indptr[row + 1]]
     }
 
-    /// How the weights of rows, `[n_rows]`, are shared among the groups: `[n_groups]`, summing to
-    /// 1. A row of several groups gives each an equal part; rows without a group do not count.
+    /// How the weights of rows, `[n_rows]`, are shared among the groups: `[n_groups]` with sum 1.
+    /// A row of several groups gives each an equal part; rows without a group do not count.
     /// `None` when no row with a group has a weight.
     ///
     /// # Panics
