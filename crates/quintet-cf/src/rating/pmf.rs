@@ -101,7 +101,7 @@ impl Learner for PmfConfig {
         let mut items = table(ratings.by_user.n_items(), 1);
         let (indices, values) = (ratings.by_user.indices(), values(ratings));
         let rate = f64::from(self.learning_rate);
-        let keep = [self.reg_user, self.reg_item].map(|reg| (1.0 - rate * f64::from(reg)) as f32);
+        let decay = [self.reg_user, self.reg_item].map(|reg| (rate * f64::from(reg)) as f32);
         let slope = Slope::new(self.link, ratings.scale);
         let mut tour = Tour::new(ratings.by_user, self.visits, seed);
         for epoch in 1..=self.n_epochs {
@@ -112,7 +112,7 @@ impl Learner for PmfConfig {
                     let q = items.row_mut(indices[at as usize].index());
                     let (error, gain) = slope.of(values[at as usize], dot(p, q));
                     loss += error * error;
-                    step(p, q, keep, (rate * gain) as f32);
+                    step(p, q, decay, (rate * gain) as f32);
                 }
             });
             check_loss(Self::NAME, epoch, loss / values.len() as f64)?;

@@ -88,15 +88,16 @@ pub(crate) fn dot(a: &[f32], b: &[f32]) -> f64 {
     f64::from(sums[0])
 }
 
-/// `p ← keep_p p + gain q`, `q ← keep_q q + gain p`, both from the old values.
+/// `p += gain q − decay_p p`, `q += gain p − decay_q q`, both from the old values. The decay is
+/// taken off, not folded into a factor next to 1: rounded to 32 bits, that would change it.
 #[inline]
-pub(crate) fn step(p: &mut [f32], q: &mut [f32], keep: [f32; 2], gain: f32) {
+pub(crate) fn step(p: &mut [f32], q: &mut [f32], decay: [f32; 2], gain: f32) {
     let blocks = p.as_chunks_mut::<LANES>().0.iter_mut().zip(q.as_chunks_mut::<LANES>().0);
     for (p, q) in blocks {
         for lane in 0..LANES {
             let (old_p, old_q) = (p[lane], q[lane]);
-            p[lane] = keep[0] * old_p + gain * old_q;
-            q[lane] = keep[1] * old_q + gain * old_p;
+            p[lane] = old_p + (gain * old_q - decay[0] * old_p);
+            q[lane] = old_q + (gain * old_p - decay[1] * old_q);
         }
     }
 }
@@ -176,7 +177,7 @@ mod tests {
         let m = |values: [f32; 3]| Rows::of(&Matrix::from_vec(1, 3, values.to_vec()).unwrap());
         let (mut p, mut q) = (m([1.0, 2.0, 3.0]), m([4.0, 5.0, 6.0]));
         assert_eq!(dot(p.row(0), q.row(0)), 32.0);
-        step(p.row_mut(0), q.row_mut(0), [0.5, 1.0], 2.0);
+        step(p.row_mut(0), q.row_mut(0), [0.5, 0.0], 2.0);
         assert_eq!(q.row(0)[3..], [0.0; LANES - 3]);
         assert_eq!(p.into_matrix().as_slice(), [8.5, 11.0, 13.5]);
         assert_eq!(q.into_matrix().as_slice(), [6.0, 9.0, 12.0]);

@@ -123,7 +123,7 @@ impl SvdConfig {
         let mut user_bias = vec![0.0f64; ratings.by_user.n_users()];
         let mut item_bias = vec![0.0f64; ratings.by_user.n_items()];
         let (rate, reg) = (f64::from(self.learning_rate), f64::from(self.reg));
-        let keep = (1.0 - rate * reg) as f32;
+        let decay = (rate * reg) as f32;
         let mean = if self.biased { f64::from(ratings.known.mean) } else { 0.0 };
         let mut tour = Tour::new(ratings.by_user, self.visits, seed);
         for epoch in 1..=self.n_epochs {
@@ -141,7 +141,7 @@ impl SvdConfig {
                         own += rate * (error - reg * own);
                         *other += rate * (error - reg * *other);
                     }
-                    step(p, q, [keep, keep], (rate * error) as f32);
+                    step(p, q, [decay, decay], (rate * error) as f32);
                 }
                 user_bias[user.index()] = own;
             });

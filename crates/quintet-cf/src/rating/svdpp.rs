@@ -153,12 +153,12 @@ impl SvdPpConfig {
                     loss += error * error;
                     own += rate * (error - reg * own);
                     *other += rate * (error - reg * *other);
-                    let keep = (1.0 - rate * reg) as f32;
-                    step(p, &mut implicit.z, q, keep, (rate * error) as f32);
+                    let decay = (rate * reg) as f32;
+                    step(p, &mut implicit.z, q, decay, (rate * error) as f32);
                 }
                 user_bias[user.index()] = own;
-                let kept = (1.0 - rate * reg).powi(run.len() as i32);
-                implicit.leave(rated.iter().map(|i| i.index()), kept as f32);
+                let lost = 1.0 - (1.0 - rate * reg).powi(run.len() as i32);
+                implicit.leave(rated.iter().map(|i| i.index()), lost as f32);
             });
             check_loss(Self::NAME, epoch, loss / values.len() as f64)?;
         }
@@ -181,7 +181,7 @@ impl SvdPpConfig {
 
 /// `p`, `z` and `q` after one rating, all from the old values.
 #[inline]
-fn step(p: &mut [f32], z: &mut [f32], q: &mut [f32], keep: f32, gain: f32) {
+fn step(p: &mut [f32], z: &mut [f32], q: &mut [f32], decay: f32, gain: f32) {
     let blocks = p
         .as_chunks_mut::<LANES>()
         .0
@@ -191,9 +191,9 @@ fn step(p: &mut [f32], z: &mut [f32], q: &mut [f32], keep: f32, gain: f32) {
     for ((p, z), q) in blocks {
         for lane in 0..LANES {
             let (old_p, old_z, old_q) = (p[lane], z[lane], q[lane]);
-            p[lane] = keep * old_p + gain * old_q;
-            z[lane] = keep * old_z + gain * old_q;
-            q[lane] = keep * old_q + gain * (old_p + old_z);
+            p[lane] = old_p + (gain * old_q - decay * old_p);
+            z[lane] = old_z + (gain * old_q - decay * old_z);
+            q[lane] = old_q + (gain * (old_p + old_z) - decay * old_q);
         }
     }
 }
@@ -228,14 +228,14 @@ impl Implicit {
         self.before.copy_from_slice(&self.z);
     }
 
-    /// Ends it: every `y` takes the steps that `z` took. `kept` is `c^t`.
-    fn leave(&mut self, items: impl Iterator<Item = usize>, kept: f32) {
+    /// Ends it: every `y` takes the steps that `z` took. `lost` is `1 − c^t`.
+    fn leave(&mut self, items: impl Iterator<Item = usize>, lost: f32) {
         for (before, z) in self.before.iter_mut().zip(&self.z) {
-            *before = self.scale * (z - kept * *before);
+            *before = self.scale * ((z - *before) + lost * *before);
         }
         for item in items {
             for (y, moved) in self.table.row_mut(item).iter_mut().zip(&self.before) {
-                *y = kept * *y + moved;
+                *y += moved - lost * *y;
             }
         }
     }
