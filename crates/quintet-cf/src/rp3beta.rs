@@ -128,7 +128,13 @@ impl Rp3BetaConfig {
         let begin = by_rank(&|_, item| of_item[item].powf(-alpha));
         let end = by_rank(&|rank, _| (terms.n_terms(rank) as f64).powf(-f64::from(self.beta)));
         let (row, col) = if self.cut == Cut::Source { (begin, end) } else { (end, begin) };
-        let options = NearestOptions { k: self.k, itself: false, min_support: 1, counts: false };
+        let options = NearestOptions {
+            k: self.k,
+            itself: false,
+            min_support: 1,
+            counts: false,
+            symmetric: false,
+        };
         neighbours(&terms, options, |p| p.dot * row[p.row] * col[p.col])
     }
 }

@@ -143,6 +143,10 @@ impl Nearness {
             itself: self.itself,
             min_support: self.min_support,
             counts: significance,
+            symmetric: matches!(
+                self.similarity,
+                Similarity::Cosine | Similarity::Dot | Similarity::Jaccard
+            ),
         };
         let (h, add) = if significance { (self.shrink, 0.0) } else { (0.0, self.shrink) };
         let dot = |p: Pair| factor.map_or(p.dot, |f| p.dot * f[p.row] * f[p.col]);

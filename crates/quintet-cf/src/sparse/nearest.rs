@@ -35,6 +35,8 @@ pub(crate) struct NearestOptions {
     pub min_support: u32,
     /// Whether `similarity` reads the number of common terms.
     pub counts: bool,
+    /// Whether `similarity` is the same when row and column change places.
+    pub symmetric: bool,
 }
 
 /// Two entities, by rank, with their product and the number of their common terms.
@@ -187,7 +189,7 @@ struct Reader<'a, F> {
 }
 
 impl<F: Fn(Pair) -> f32 + Sync> Reader<'_, F> {
-    #[inline]
+    #[inline(always)]
     fn read(&mut self, col: usize, dot: f32, common: f32) {
         let common = if self.walk.counts { common } else { dot };
         let support = self.walk.options.min_support;
@@ -199,7 +201,11 @@ impl<F: Fn(Pair) -> f32 + Sync> Reader<'_, F> {
         if own > 0.0 && own >= self.best.least() {
             self.best.push(self.walk.options.k, self.walk.terms.order()[col], own);
         }
-        let other = (self.walk.similarity)(Pair { row: col, col: row, dot, common });
+        let other = if self.walk.options.symmetric {
+            own
+        } else {
+            (self.walk.similarity)(Pair { row: col, col: row, dot, common })
+        };
         if other > 0.0 && other >= self.least[col] {
             self.offers.push((col as u32, other));
         }
@@ -251,7 +257,9 @@ mod tests {
             support in 0u32..3,
         ) {
             let m = Interactions::from_pairs(12, 40, pairs.iter().copied()).unwrap();
-            let options = NearestOptions { k, itself: false, min_support: support, counts: false };
+            let options = NearestOptions {
+                k, itself: false, min_support: support, counts: false, symmetric: false,
+            };
             for order in [Order::Given, Order::Popularity] {
                 let terms = Terms::new(&m, None, None, order);
                 let found = neighbours(&terms, options, |p| p.dot);

@@ -9,6 +9,12 @@
 use quintet_core::{Interactions, Sequences, Triplet, UserIdx};
 use quintet_tensor::FitError;
 
+/// Rows that are fetched together.
+const AHEAD: usize = 8;
+
+/// Numbers in a line of a cache.
+const LINE: usize = 16;
+
 /// How entities are ranked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Order {
@@ -132,24 +138,40 @@ impl Terms {
     /// entity of a smaller rank in it; terms ascend.
     #[inline]
     pub(crate) fn products(&self, rank: usize, mut add: impl FnMut(usize, f32)) {
-        for &(term, place) in self.places_of(rank) {
-            let begin = self.indptr[term as usize];
-            let row = &self.ranks[begin..begin + place as usize];
-            match (&self.weights, &self.squares) {
-                (Some(weights), _) => {
-                    let weights = &weights[begin..=begin + place as usize];
-                    let own = weights[place as usize];
-                    for (&other, weight) in row.iter().zip(weights) {
-                        add(other as usize, own * weight);
+        for places in self.places_of(rank).chunks(AHEAD) {
+            self.touch(places);
+            for &(term, place) in places {
+                let begin = self.indptr[term as usize];
+                let row = &self.ranks[begin..begin + place as usize];
+                match (&self.weights, &self.squares) {
+                    (Some(weights), _) => {
+                        let weights = &weights[begin..=begin + place as usize];
+                        let own = weights[place as usize];
+                        for (&other, weight) in row.iter().zip(weights) {
+                            add(other as usize, own * weight);
+                        }
                     }
+                    (None, Some(squares)) => {
+                        let square = squares[term as usize];
+                        row.iter().for_each(|&other| add(other as usize, square));
+                    }
+                    (None, None) => row.iter().for_each(|&other| add(other as usize, 1.0)),
                 }
-                (None, Some(squares)) => {
-                    let square = squares[term as usize];
-                    row.iter().for_each(|&other| add(other as usize, square));
-                }
-                (None, None) => row.iter().for_each(|&other| add(other as usize, 1.0)),
             }
         }
+    }
+
+    /// Reads one number of every line of the rows that come next: rows lie all over the memory,
+    /// and many reads that wait at the same time take as long as one.
+    #[inline]
+    fn touch(&self, places: &[(u32, u32)]) {
+        let mut sum = 0u32;
+        for &(term, place) in places {
+            let begin = self.indptr[term as usize];
+            let row = &self.ranks[begin..begin + place as usize];
+            row.iter().step_by(LINE).for_each(|rank| sum ^= rank);
+        }
+        std::hint::black_box(sum);
     }
 
     /// As [`Terms::products`], counting common terms.

@@ -110,16 +110,13 @@ fn item_neighbours_and_scores_are_those_of_implicit() {
                     }
                 }
             }
-            if key == "cosine ones" {
-                // Ties at the cut again.
-                continue;
-            }
             let mut all = Matrix::default();
             let users: Vec<UserIdx> = (0..case.train.n_users()).map(UserIdx::new).collect();
             model.score(&users, &mut all).unwrap();
             for &user in &users {
                 for (item, &expected) in scores[user.index()].iter().enumerate() {
-                    if !case.train.contains(user, ItemIdx::new(item)) {
+                    // -1 is where the score hangs on which of several ties are kept.
+                    if expected >= 0.0 && !case.train.contains(user, ItemIdx::new(item)) {
                         let found = all.row(user.index())[item];
                         close(&format!("{key}: user {user}, item {item}"), found, expected);
                     }
