@@ -77,7 +77,7 @@ impl WithSimd for Run<'_, '_, '_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) -> Tally {
-        let Self { mut block, positives, mut rng } = self;
+        let Self { block, positives, mut rng } = self;
         let (mut tally, mut product) = (Tally::default(), 1.0f64);
         if positives.is_empty() {
             return tally;

@@ -76,7 +76,7 @@ fn a_step_of_bpr_by_hand() {
 
 /// Two groups; items 16 to 19 are never used. Half of the cells of the own group are there.
 fn groups() -> (Interactions, SparseFeatures) {
-    let own = |u: u32, i: u32| u % 2 == i % 2 && (u / 2 + i / 2) % 2 == 0;
+    let own = |u: u32, i: u32| u % 2 == i % 2 && (u / 2 + i / 2).is_multiple_of(2);
     let cells = (0..40).flat_map(|u| (0..16).filter(move |i| own(u, *i)).map(move |i| (u, i)));
     let train = Interactions::from_pairs(40, 20, cells).unwrap();
     let names = vec!["even".to_owned(), "odd".to_owned()];
