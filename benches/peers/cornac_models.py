@@ -1,6 +1,7 @@
 """NeuMF, MultiVAE and LightGCN on MovieLens-100k: Quintet and Cornac, one split, same parameters.
 
-    pip install cornac==3.0.1 torch        # and dgl for Cornac's LightGCN, where it installs
+    pip install cornac==3.0.1 torch
+    pip install --no-deps dgl==2.1.0       # for Cornac's LightGCN
     cargo bench --profile dev --bench baselines --no-run
     python benches/peers/cornac_models.py QUINTET_BASELINES U.DATA [seeds] [model,model]
 
@@ -22,6 +23,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import types
 
 ENV = dict(os.environ, OMP_NUM_THREADS="2", RAYON_NUM_THREADS="2", CUDA_VISIBLE_DEVICES="")
 K = 20
@@ -70,6 +72,8 @@ def peer(name, path, seed):
     import numpy as np
     import torch
     torch.set_num_threads(2)
+    # A part of dgl that Cornac does not use and that binds to old versions of PyTorch.
+    sys.modules.setdefault("dgl.graphbolt", types.ModuleType("dgl.graphbolt"))
     from cornac import models
     from cornac.data import Dataset
     parts = json.load(open(path))

@@ -1,7 +1,7 @@
 """Epochs of LightGCN: Quintet and RecBole (PyTorch) on the same interactions, in turns.
 
     pip install recbole==1.2.1 torch
-    cargo bench --profile dev --bench lightgcn --no-run
+    cargo bench --profile dev -p quintet-cf --bench lightgcn --no-run
     python benches/peers/lightgcn.py QUINTET_LIGHTGCN FILE [repeats] [epochs] [--layers 2,3]
 
 QUINTET_LIGHTGCN is the bench executable (target/debug/deps/lightgcn-*), FILE a tab-separated table

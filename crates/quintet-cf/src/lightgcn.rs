@@ -22,8 +22,8 @@ use quintet_data::{TripletBatch, TripletSampler};
 use quintet_tensor::{
     AdamConfig, EmbeddingTable, EpochStats, FactorModel, Fit, FitContext, FitError, Fitting,
     ModelEntry, NodeSet, PlacedTriple, Propagation, PropagationScratch, Trainer, TrainingData,
-    UnusedBias, bpr_gradients, bpr_slopes, check_training_params, clear_unused_items, parse_params,
-    run_epoch,
+    UnusedBias, bpr_gradients, bpr_slopes, check_training_params, clear_unused_items, dot,
+    parse_params, run_epoch,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -184,7 +184,10 @@ impl Steps {
             .nodes
             .nodes()
             .iter()
-            .map(|&node| values.row(node as usize).iter().map(|x| f64::from(x * x)).sum())
+            .map(|&node| {
+                let row = values.row(node as usize);
+                f64::from(dot(row, row))
+            })
             .collect();
         let mut penalty = 0.0;
         for role in 0..3 {

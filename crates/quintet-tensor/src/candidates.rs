@@ -6,7 +6,7 @@
 //! in parallel and each sums in the order of the batch: the same bytes for any number of threads.
 //! Cost: `O(queries · candidates · dim)` each way, of which candidates with slope 0 are left out.
 
-use pulp::Arch;
+use pulp::{Arch, Simd, WithSimd};
 use quintet_core::Matrix;
 use rayon::prelude::*;
 
@@ -26,13 +26,46 @@ pub fn candidate_scores(queries: &Matrix, items: &Matrix, candidates: &[u32], ou
     let Some(n) = columns(queries, candidates) else { return };
     let rows = out.par_chunks_mut(n).zip(candidates.par_chunks(n)).enumerate();
     rows.with_min_len(ROWS).for_each(|(b, (out, candidates))| {
-        Arch::new().dispatch(|| {
-            let query = queries.row(b);
-            for (out, &item) in out.iter_mut().zip(candidates) {
-                *out = dot_here(query, items.row(item as usize));
-            }
-        });
+        Arch::new().dispatch(ScoreRow { query: queries.row(b), items, candidates, out });
     });
+}
+
+struct ScoreRow<'a> {
+    query: &'a [f32],
+    items: &'a Matrix,
+    candidates: &'a [u32],
+    out: &'a mut [f32],
+}
+
+impl WithSimd for ScoreRow<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        for (out, &item) in self.out.iter_mut().zip(self.candidates) {
+            *out = dot_here(self.query, self.items.row(item as usize));
+        }
+    }
+}
+
+/// `out += Σ slope · row` over numbers of rows with their slopes; slopes of 0 are left out.
+struct SumRows<'a, F> {
+    rows: &'a Matrix,
+    terms: F,
+    out: &'a mut [f32],
+}
+
+impl<F: Iterator<Item = (usize, f32)>> WithSimd for SumRows<'_, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        for (row, slope) in self.terms {
+            if slope != 0.0 {
+                add_scaled_here(self.out, slope, self.rows.row(row));
+            }
+        }
+    }
 }
 
 /// Candidates of each query; none where there is nothing.
@@ -72,25 +105,18 @@ impl CandidateGradients {
         let Some(n) = columns(queries, candidates).filter(|_| dim > 0) else { return };
         let rows = query_grad.as_mut_slice().par_chunks_mut(dim);
         rows.enumerate().with_min_len(ROWS).for_each(|(b, grad)| {
-            Arch::new().dispatch(|| {
-                let places = b * n..(b + 1) * n;
-                for (&item, &slope) in candidates[places.clone()].iter().zip(&slopes[places]) {
-                    if slope != 0.0 {
-                        add_scaled_here(grad, slope, items.row(item as usize));
-                    }
-                }
-            });
+            let places = b * n..(b + 1) * n;
+            let slopes = slopes[places.clone()].iter().copied();
+            let terms = candidates[places].iter().map(|&item| item as usize).zip(slopes);
+            Arch::new().dispatch(SumRows { rows: items, terms, out: grad });
         });
         self.sort(candidates, slopes, items.rows());
         let rows = item_grad.as_mut_slice().par_chunks_mut(dim);
         rows.enumerate().with_min_len(ROWS).for_each(|(item, grad)| {
-            Arch::new().dispatch(|| {
-                let places = self.starts[item] as usize..self.starts[item + 1] as usize;
-                for &place in &self.order[places] {
-                    let place = place as usize;
-                    add_scaled_here(grad, slopes[place], queries.row(place / n));
-                }
-            });
+            let places = self.starts[item] as usize..self.starts[item + 1] as usize;
+            let places = self.order[places].iter().map(|&place| place as usize);
+            let terms = places.map(|place| (place / n, slopes[place]));
+            Arch::new().dispatch(SumRows { rows: queries, terms, out: grad });
         });
     }
 

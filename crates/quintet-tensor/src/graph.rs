@@ -13,7 +13,7 @@
 //! Cost of a full layer: `nnz · dim` multiply-adds and reads of `nnz · dim` numbers; no memory is
 //! taken once [`PropagationScratch`] has its size.
 
-use pulp::Arch;
+use pulp::{Arch, Simd, WithSimd};
 use quintet_core::{Interactions, Matrix, UserIdx};
 use rayon::prelude::*;
 
@@ -196,7 +196,7 @@ impl Propagation {
     #[inline]
     fn add_row(&self, source: &[f32], row: usize, factor: f32, out: &mut [f32]) {
         let edges = &self.columns[self.indptr[row]..self.indptr[row + 1]];
-        Arch::new().dispatch(|| add_rows(edges, &self.scale, source, factor, out));
+        Arch::new().dispatch(AddRows { edges, scale: &self.scale, source, factor, out });
     }
 
     /// Calls `fill(row, out)` for every row of `out`, in parallel, in parts of equal work.
@@ -262,14 +262,30 @@ impl NodeGradients<'_> {
         let graph = self.graph;
         let edges = &graph.columns[graph.indptr[row]..graph.indptr[row + 1]];
         let factor = factor * graph.scale[row];
-        Arch::new().dispatch(|| {
-            for &column in edges {
-                let Some(place) = self.nodes.place(column) else { continue };
-                let weight = factor * graph.scale[column as usize];
-                let g = &self.grad[place * self.dim..][..self.dim];
-                out.iter_mut().zip(g).for_each(|(o, g)| *o += weight * g);
-            }
-        });
+        Arch::new().dispatch(AddSparse { of: self, edges, factor, out });
+    }
+}
+
+/// [`NodeGradients::add_sparse`] of one row.
+struct AddSparse<'a> {
+    of: &'a NodeGradients<'a>,
+    edges: &'a [u32],
+    factor: f32,
+    out: &'a mut [f32],
+}
+
+impl WithSimd for AddSparse<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let Self { of, edges, factor, out } = self;
+        for &column in edges {
+            let Some(place) = of.nodes.place(column) else { continue };
+            let weight = factor * of.graph.scale[column as usize];
+            let g = &of.grad[place * of.dim..][..of.dim];
+            out.iter_mut().zip(g).for_each(|(o, g)| *o += weight * g);
+        }
     }
 }
 
@@ -295,8 +311,26 @@ fn equal_parts(indptr: &[usize]) -> Vec<usize> {
 
 /// `out += factor · Σ_c scale_c source_c`, edge after edge, in blocks of columns whose sums stay
 /// in registers.
+struct AddRows<'a> {
+    edges: &'a [u32],
+    scale: &'a [f32],
+    source: &'a [f32],
+    factor: f32,
+    out: &'a mut [f32],
+}
+
+impl WithSimd for AddRows<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let Self { edges, scale, source, factor, out } = self;
+        add_blocks(edges, scale, source, factor, out);
+    }
+}
+
 #[inline(always)]
-fn add_rows(edges: &[u32], scale: &[f32], source: &[f32], factor: f32, out: &mut [f32]) {
+fn add_blocks(edges: &[u32], scale: &[f32], source: &[f32], factor: f32, out: &mut [f32]) {
     let dim = out.len();
     let mut from = 0;
     while dim - from >= 64 {

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod ahead;
+mod bpr_step;
 mod candidates;
 mod device;
 mod encoder;
@@ -28,6 +29,7 @@ mod table;
 mod views;
 mod weights;
 
+pub use bpr_step::{BprStep, BprTables};
 pub use burn::tensor::Device;
 pub use candidates::{CandidateGradients, candidate_scores};
 pub use device::{DeviceChoice, DeviceReport, OpenDevice, compiled_devices, open_device};

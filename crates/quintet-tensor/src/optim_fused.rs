@@ -5,7 +5,7 @@
 //! bytes: the operations on a number are the same, in the same order.
 
 use burn::prelude::*;
-use pulp::Arch;
+use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 use crate::AdamConfig;
@@ -40,7 +40,7 @@ pub(crate) fn update(
             let (x, m) = (&x[places.clone()], &m[places.clone()]);
             let (v, g) = (&v[places.clone()], &g[places]);
             let scalars = Scalars::new(config, c1, c2);
-            Arch::new().dispatch(|| scalars.chunk([x, m, v, g], [new_x, new_m, new_v]));
+            Arch::new().dispatch(Chunk { scalars, old: [x, m, v, g], new: [new_x, new_m, new_v] });
         });
     let (shape, device) = (value.dims(), value.device());
     Some(moved.map(|numbers| tensor(numbers, shape, &device)))
@@ -63,16 +63,29 @@ impl Scalars {
         let keep = if weight_decay > 0.0 { 1.0 - lr * weight_decay } else { 1.0 };
         Self { beta1, beta2, new1: 1.0 - beta1, new2: 1.0 - beta2, lr: c1 * lr, c2, eps, keep }
     }
+}
+
+struct Chunk<'a> {
+    scalars: Scalars,
+    /// Values, moments, gradient.
+    old: [&'a [f32]; 4],
+    /// Values, moments.
+    new: [&'a mut [f32]; 3],
+}
+
+impl WithSimd for Chunk<'_> {
+    type Output = ();
 
     #[inline(always)]
-    fn chunk(&self, [x, m, v, g]: [&[f32]; 4], [new_x, new_m, new_v]: [&mut [f32]; 3]) {
+    fn with_simd<S: Simd>(self, _: S) {
+        let Self { scalars: s, old: [x, m, v, g], new: [new_x, new_m, new_v] } = self;
         let old = x.iter().zip(m).zip(v.iter().zip(g));
         let new = new_x.iter_mut().zip(new_m).zip(new_v);
         for (((x, m), (v, g)), ((new_x, new_m), new_v)) in old.zip(new) {
-            *new_m = m * self.beta1 + g * self.new1;
-            *new_v = v * self.beta2 + g * g * self.new2;
-            let step = *new_m * self.lr / ((*new_v * self.c2).sqrt() + self.eps);
-            *new_x = x * self.keep - step;
+            *new_m = m * s.beta1 + g * s.new1;
+            *new_v = v * s.beta2 + g * g * s.new2;
+            let step = *new_m * s.lr / ((*new_v * s.c2).sqrt() + s.eps);
+            *new_x = x * s.keep - step;
         }
     }
 }

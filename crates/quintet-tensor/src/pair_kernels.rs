@@ -8,7 +8,7 @@
 //! batch.
 //! Cost: `O(batch · dim)`.
 
-use pulp::Arch;
+use pulp::{Arch, Simd, WithSimd};
 
 /// A user, a positive and a negative as places among the rows of a batch.
 pub type PlacedTriple = [u32; 3];
@@ -29,10 +29,27 @@ pub fn bpr_slopes(
     slopes: &mut Vec<f32>,
 ) -> f64 {
     slopes.clear();
-    let scale = 1.0 / triples.len().max(1) as f32;
-    let mut loss = 0.0f64;
-    Arch::new().dispatch(|| {
-        for &[u, i, j] in triples {
+    slopes.resize(triples.len(), 0.0);
+    Arch::new().dispatch(Slopes { rows, bias, dim, triples, slopes })
+}
+
+struct Slopes<'a> {
+    rows: &'a [f32],
+    bias: &'a [f32],
+    dim: usize,
+    triples: &'a [PlacedTriple],
+    slopes: &'a mut [f32],
+}
+
+impl WithSimd for Slopes<'_> {
+    type Output = f64;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> f64 {
+        let Self { rows, bias, dim, triples, slopes } = self;
+        let scale = 1.0 / triples.len().max(1) as f32;
+        let mut loss = 0.0f64;
+        for (&[u, i, j], slope) in triples.iter().zip(slopes) {
             let (u, p, n) = (row(rows, dim, u), row(rows, dim, i), row(rows, dim, j));
             let mut margin = dot_difference(u, p, n);
             if !bias.is_empty() {
@@ -42,10 +59,10 @@ pub fn bpr_slopes(
             let e = (-margin.abs()).exp();
             loss += f64::from((-margin).max(0.0) + e.ln_1p());
             let falling = if margin >= 0.0 { e / (1.0 + e) } else { 1.0 / (1.0 + e) };
-            slopes.push(-scale * falling);
+            *slope = -scale * falling;
         }
-    });
-    loss * f64::from(scale)
+        loss * f64::from(scale)
+    }
 }
 
 /// Adds the gradient of `Σ slope · margin` by the rows to `grad`, `[n_rows, dim]`.
@@ -61,7 +78,23 @@ pub fn bpr_gradients(
 ) {
     assert_eq!(triples.len(), slopes.len(), "a slope for every triple");
     assert_eq!(rows.len(), grad.len(), "a gradient for every row");
-    Arch::new().dispatch(|| {
+    Arch::new().dispatch(Gradients { rows, dim, triples, slopes, grad });
+}
+
+struct Gradients<'a> {
+    rows: &'a [f32],
+    dim: usize,
+    triples: &'a [PlacedTriple],
+    slopes: &'a [f32],
+    grad: &'a mut [f32],
+}
+
+impl WithSimd for Gradients<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let Self { rows, dim, triples, slopes, grad } = self;
         for (&[u, i, j], &slope) in triples.iter().zip(slopes) {
             let (p, n) = (row(rows, dim, i), row(rows, dim, j));
             let target = &mut grad[u as usize * dim..][..dim];
@@ -74,7 +107,7 @@ pub fn bpr_gradients(
                 target.iter_mut().zip(user).for_each(|(g, u)| *g += slope * u);
             }
         }
-    });
+    }
 }
 
 #[inline(always)]

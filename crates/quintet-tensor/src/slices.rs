@@ -3,7 +3,7 @@
 //! Sums run in an order that depends on the lengths alone, and no multiplication is fused with
 //! an addition: every processor gives the same bytes.
 
-use pulp::Arch;
+use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 /// Running sums of a dot product.
@@ -17,12 +17,34 @@ const SERIAL_ROWS: usize = 64;
 
 /// Dot product of two rows of the same length.
 pub fn dot(a: &[f32], b: &[f32]) -> f32 {
-    Arch::new().dispatch(|| dot_here(a, b))
+    Arch::new().dispatch(Dot(a, b))
 }
 
 /// `out += factor · x`.
 pub fn add_scaled(out: &mut [f32], factor: f32, x: &[f32]) {
-    Arch::new().dispatch(|| add_scaled_here(out, factor, x));
+    Arch::new().dispatch(AddScaled(out, factor, x));
+}
+
+struct Dot<'a>(&'a [f32], &'a [f32]);
+
+impl WithSimd for Dot<'_> {
+    type Output = f32;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> f32 {
+        dot_here(self.0, self.1)
+    }
+}
+
+struct AddScaled<'a>(&'a mut [f32], f32, &'a [f32]);
+
+impl WithSimd for AddScaled<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        add_scaled_here(self.0, self.1, self.2);
+    }
 }
 
 /// As [`dot`], for loops that run inside a dispatch already.
@@ -57,11 +79,7 @@ pub fn add_product(x: &[f32], weight: &[f32], [d_in, d_out]: [usize; 2], out: &m
         return;
     }
     let part = |(out, x): (&mut [f32], &[f32])| {
-        Arch::new().dispatch(|| {
-            // Four rows share what is read of the weight.
-            let rows = out.chunks_mut(4 * d_out).zip(x.chunks(4 * d_in));
-            rows.for_each(|(out, x)| few_rows(x, weight, [d_in, d_out], out));
-        });
+        Arch::new().dispatch(ProductRows { x, weight, shape: [d_in, d_out], out });
     };
     if x.len() <= SERIAL_ROWS * d_in {
         return part((out, x));
@@ -69,11 +87,26 @@ pub fn add_product(x: &[f32], weight: &[f32], [d_in, d_out]: [usize; 2], out: &m
     out.par_chunks_mut(ROWS * d_out).zip(x.par_chunks(ROWS * d_in)).for_each(part);
 }
 
-#[inline(always)]
-fn few_rows(x: &[f32], weight: &[f32], [d_in, d_out]: [usize; 2], out: &mut [f32]) {
-    for (k, line) in weight.chunks_exact(d_out).enumerate() {
-        for (out, x) in out.chunks_exact_mut(d_out).zip(x.chunks_exact(d_in)) {
-            add_scaled_here(out, x[k], line);
+struct ProductRows<'a> {
+    x: &'a [f32],
+    weight: &'a [f32],
+    shape: [usize; 2],
+    out: &'a mut [f32],
+}
+
+impl WithSimd for ProductRows<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let [d_in, d_out] = self.shape;
+        // Four rows share what is read of the weight.
+        for (out, x) in self.out.chunks_mut(4 * d_out).zip(self.x.chunks(4 * d_in)) {
+            for (k, line) in self.weight.chunks_exact(d_out).enumerate() {
+                for (out, x) in out.chunks_exact_mut(d_out).zip(x.chunks_exact(d_in)) {
+                    add_scaled_here(out, x[k], line);
+                }
+            }
         }
     }
 }
@@ -89,12 +122,28 @@ pub fn add_outer(x: &[f32], y: &[f32], [d_in, d_out]: [usize; 2], out: &mut [f32
         return;
     }
     out.par_chunks_mut(d_out).enumerate().with_min_len(8).for_each(|(k, out)| {
-        Arch::new().dispatch(|| {
-            for (x, y) in x.chunks_exact(d_in).zip(y.chunks_exact(d_out)) {
-                add_scaled_here(out, x[k], y);
-            }
-        });
+        Arch::new().dispatch(OuterRow { x, y, shape: [d_in, d_out], k, out });
     });
+}
+
+struct OuterRow<'a> {
+    x: &'a [f32],
+    y: &'a [f32],
+    shape: [usize; 2],
+    k: usize,
+    out: &'a mut [f32],
+}
+
+impl WithSimd for OuterRow<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let [d_in, d_out] = self.shape;
+        for (x, y) in self.x.chunks_exact(d_in).zip(self.y.chunks_exact(d_out)) {
+            add_scaled_here(self.out, x[self.k], y);
+        }
+    }
 }
 
 #[cfg(test)]

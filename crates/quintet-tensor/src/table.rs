@@ -5,7 +5,7 @@
 //! and their moments change (lazy row-wise Adam).
 
 use burn::prelude::*;
-use pulp::Arch;
+use pulp::{Arch, Simd, WithSimd};
 use quintet_core::{Matrix, ModelState};
 use rand::Rng;
 use rayon::prelude::*;
@@ -179,15 +179,30 @@ fn adam_slice(
     v: &mut [f32],
     g: &[f32],
 ) {
-    // A copy, so that the loop need not look whether writing moved a number of it.
-    let adam = *adam;
-    Arch::new().dispatch(|| {
+    Arch::new().dispatch(AdamSlice { adam: *adam, corrections: (c1, c2), x, m, v, g });
+}
+
+struct AdamSlice<'a> {
+    adam: AdamConfig,
+    corrections: (f32, f32),
+    x: &'a mut [f32],
+    m: &'a mut [f32],
+    v: &'a mut [f32],
+    g: &'a [f32],
+}
+
+impl WithSimd for AdamSlice<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let Self { adam, corrections: (c1, c2), x, m, v, g } = self;
         for (((x, m), v), &g) in x.iter_mut().zip(m).zip(v).zip(g) {
             *m = adam.beta1 * *m + (1.0 - adam.beta1) * g;
             *v = adam.beta2 * *v + (1.0 - adam.beta2) * g * g;
             *x -= adam.lr * (*m * c1 / ((*v * c2).sqrt() + adam.eps) + adam.weight_decay * *x);
         }
-    });
+    }
 }
 
 /// The distinct ids of a batch, ascending, and where each batch entry stands among them.

@@ -1,4 +1,4 @@
-//! Epochs of LightGCN on a file of interactions, timed one by one; `peers/lightgcn.py` starts it.
+//! Epochs of LightGCN on a file of interactions, timed one by one; `benches/peers/lightgcn.py` starts it.
 //!
 //! `lightgcn FILE DIM LAYERS BATCH EPOCHS`: a table with a header whose first three columns are
 //! user, item and part (0 is training), numbers all, tab-separated. Prints one line of JSON.
@@ -6,13 +6,13 @@
 
 use std::time::Instant;
 
-use anyhow::Context;
-use quintet::Registries;
-use quintet::core::{FeatureSet, Interactions, SeedStream};
-use quintet::tensor::{DeviceChoice, FitContext, Fitting, TrainingData, open_device};
+use quintet_core::{FeatureSet, Interactions, Registry, SeedStream};
+use quintet_tensor::{DeviceChoice, FitContext, Fitting, TrainingData, open_device};
 use serde_json::json;
 
-fn main() -> anyhow::Result<()> {
+type Failure = Box<dyn std::error::Error>;
+
+fn main() -> Result<(), Failure> {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
     let [path, dim, layers, batch, epochs] = arguments.as_slice() else {
         return Ok(());
@@ -25,12 +25,13 @@ fn main() -> anyhow::Result<()> {
         "dim": dim.parse::<usize>()?, "layers": layers.parse::<usize>()?,
         "batch_size": batch.parse::<usize>()?, "lr": 1e-3, "l2": 1e-5,
     });
-    let known = Registries::new()?;
-    let fit = (known.models.get("lightgcn")?.build)(&params)?;
+    let mut models = Registry::new("model");
+    quintet_cf::register(&mut models)?;
+    let fit = (models.get("lightgcn")?.build)(&params)?;
     let start = Instant::now();
     let Fitting::Epochs(mut trainer) = fit.start(TrainingData::new(&train, &features), &context)?
     else {
-        anyhow::bail!("LightGCN has epochs");
+        return Err("LightGCN has epochs".into());
     };
     let prepare = start.elapsed().as_secs_f64();
     let (mut seconds, mut losses) = (Vec::new(), Vec::new());
@@ -50,15 +51,15 @@ fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-fn read(path: &str) -> anyhow::Result<Interactions> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("reading {path}"))?;
+fn read(path: &str) -> Result<Interactions, Failure> {
+    let text = std::fs::read_to_string(path).map_err(|e| format!("reading {path}: {e}"))?;
     let (mut pairs, mut n_users, mut n_items) = (Vec::new(), 0, 0);
     for line in text.lines().skip(1) {
         let mut fields = line.split('\t').map(str::parse::<f64>);
         let (Some(Ok(user)), Some(Ok(item)), Some(Ok(part))) =
             (fields.next(), fields.next(), fields.next())
         else {
-            anyhow::bail!("{path}: not three numbers: {line:?}");
+            return Err(format!("{path}: not three numbers: {line:?}").into());
         };
         n_users = n_users.max(user as usize + 1);
         n_items = n_items.max(item as usize + 1);
