@@ -8,6 +8,7 @@ mod ids;
 mod interactions;
 mod matrix;
 mod modality;
+mod newcomers;
 mod rating;
 mod recommender;
 mod registry;
@@ -25,6 +26,7 @@ pub use ids::{IdMap, ItemIdx, UserIdx, id_number};
 pub use interactions::{Interactions, Triplet};
 pub use matrix::Matrix;
 pub use modality::Modality;
+pub use newcomers::Newcomers;
 pub use rating::{
     BuildRating, Fallback, FitRating, Learns, LoadRating, Prediction, PredictionCounts,
     RatingEntry, RatingError, RatingPair, RatingPredictor,
