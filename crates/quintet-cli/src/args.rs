@@ -207,6 +207,9 @@ pub(crate) struct DoctorArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct ListArgs {
+    /// Shows the parameters of this model with their defaults.
+    #[arg(value_name = "MODEL")]
+    pub(crate) model: Option<String>,
     /// Prints one JSON object.
     #[arg(long)]
     pub(crate) json: bool,

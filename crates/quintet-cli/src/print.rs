@@ -5,8 +5,8 @@ use std::io::{IsTerminal, Write};
 
 use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table, TableStyle};
 use quintet::pipeline::{
-    EncodeReport, Interval, ModalityReport, ModelResult, Prepared, Recommendation, RunResult,
-    TrainedModel,
+    EncodeReport, Interval, ModalityReport, ModelResult, Prepared, RatingResult, Recommendation,
+    RunResult, TrainedModel,
 };
 use serde::Serialize;
 
@@ -195,6 +195,55 @@ pub(crate) fn results(result: &RunResult, models: &[TrainedModel]) {
     out!(
         "Test part, {} users, every unseen item ranked; intervals: bootstrap over users; * excludes zero.",
         result.users
+    );
+    beyond(result);
+}
+
+/// What lists are like beside being right: the table shows these, `metrics.json` has more.
+const BEYOND: [&str; 8] =
+    ["gini", "personalisation", "arp", "aplt", "epc", "serendipity", "ild_text", "ild_image"];
+
+/// The table of what lists are like.
+fn beyond(result: &RunResult) {
+    let cutoff = result.primary.rsplit('@').next().unwrap_or_default();
+    let of = |m: &ModelResult, name: &str| m.beyond.get(&format!("{name}@{cutoff}")).copied();
+    let known = |name: &&str| result.models.iter().any(|m| of(m, name).is_some());
+    let names: Vec<&str> = BEYOND.iter().copied().filter(known).collect();
+    if names.is_empty() {
+        return;
+    }
+    out!("Beside being right, lists of {cutoff}:");
+    let mut header = vec!["model"];
+    header.extend(&names);
+    let cell = |v: Option<f64>| v.map_or("–".into(), |v| format!("{v:.4}"));
+    let row = |m: &ModelResult| {
+        let mut row = vec![m.label.clone()];
+        row.extend(names.iter().map(|name| cell(of(m, name))));
+        row
+    };
+    table(&header, result.models.iter().map(row).collect(), 1);
+}
+
+/// The table of rating models; nothing without any.
+pub(crate) fn ratings(results: &[RatingResult]) {
+    let Some(first) = results.first() else { return };
+    let row = |r: &RatingResult| {
+        let p = &r.predictions;
+        let fallback = p.unknown_user + p.unknown_item + p.unknown_both + p.few_neighbours;
+        vec![
+            r.label.clone(),
+            interval(&r.rmse),
+            format!("{:.4}", r.mae),
+            r.r2.map_or("–".into(), |r2| format!("{r2:.4}")),
+            format!("{:.1} %", 100.0 * fallback as f64 / p.predictions.max(1) as f64),
+        ]
+    };
+    out!("Which rating somebody would give:");
+    let header = ["rating model", "RMSE [95 %]", "MAE", "R²", "from means"];
+    table(&header, results.iter().map(row).collect(), 1);
+    out!(
+        "{} ratings of the test part; intervals: bootstrap over ratings.",
+        first.predictions.predictions
     );
 }
 

@@ -1,6 +1,6 @@
 //! Everything that is compiled in, by name.
 
-use quintet_core::{Registry, RegistryError};
+use quintet_core::{RatingEntry, Registry, RegistryError};
 use quintet_metrics::MetricEntry;
 use quintet_tensor::{EncoderEntry, FusionEntry, ModelEntry};
 
@@ -20,6 +20,8 @@ pub struct Registries {
     pub fusions: Registry<FusionEntry>,
     /// Recommenders.
     pub models: Registry<ModelEntry>,
+    /// Models that predict ratings.
+    pub rating_models: Registry<RatingEntry>,
     /// Metrics.
     pub metrics: Registry<MetricEntry>,
 }
@@ -42,8 +44,10 @@ impl Registries {
         let mut models = Registry::new("model");
         quintet_cf::register(&mut models)?;
         quintet_models::register(&mut models)?;
+        let mut rating_models = Registry::new("rating model");
+        quintet_cf::register_rating(&mut rating_models)?;
         let mut metrics = Registry::new("metric");
         quintet_metrics::register(&mut metrics)?;
-        Ok(Self { encoders, fusions: quintet_fusion::registry()?, models, metrics })
+        Ok(Self { encoders, fusions: quintet_fusion::registry()?, models, rating_models, metrics })
     }
 }

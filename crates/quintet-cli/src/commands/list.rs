@@ -9,6 +9,9 @@ use crate::print;
 /// Prints the registries.
 pub(crate) fn run(args: &ListArgs) -> anyhow::Result<()> {
     let known = Registries::new()?;
+    if let Some(name) = &args.model {
+        return parameters(&known, name, args.json);
+    }
     let mut rows: Vec<[String; 3]> = Vec::new();
     for e in known.encoders.iter() {
         let needs = e.weights.map(|files| format!("; `weights` is a folder with {files}"));
@@ -21,6 +24,9 @@ pub(crate) fn run(args: &ListArgs) -> anyhow::Result<()> {
     for m in known.models.iter() {
         rows.push(["model".into(), m.name.into(), m.summary.into()]);
     }
+    for m in known.rating_models.iter() {
+        rows.push(["rating model".into(), m.name.into(), m.summary.into()]);
+    }
     for m in known.metrics.iter() {
         rows.push(["metric".into(), m.name.into(), m.summary.into()]);
     }
@@ -32,5 +38,26 @@ pub(crate) fn run(args: &ListArgs) -> anyhow::Result<()> {
         return print::json(&list);
     }
     print::table(&["kind", "name", "what it is"], rows.into_iter().map(Vec::from).collect(), 99);
+    Ok(())
+}
+
+/// The parameters of one model with their defaults.
+fn parameters(known: &Registries, name: &str, as_json: bool) -> anyhow::Result<()> {
+    let (summary, defaults) = match known.rating_models.get(name) {
+        Ok(entry) => (entry.summary, (entry.build)(&Value::Null)?.config()),
+        Err(_) => {
+            let entry = known.models.get(name)?;
+            (entry.summary, (entry.build)(&Value::Null)?.config())
+        }
+    };
+    if as_json {
+        return print::json(&json!({"name": name, "summary": summary, "parameters": defaults}));
+    }
+    print::line(&format!("{name}: {summary}"));
+    let keys = defaults.as_object().into_iter().flatten();
+    // What has no default is left out of a run file.
+    let shown = |value: &Value| if value.is_null() { "–".to_owned() } else { value.to_string() };
+    let rows = keys.map(|(key, value)| vec![key.clone(), shown(value)]).collect();
+    print::table(&["parameter", "default"], rows, 99);
     Ok(())
 }

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use quintet::Registries;
 use quintet::data::Dataset;
 use quintet::pipeline::{
-    self, EncodePlaces, EncodeReport, Prepared, Request, RunConfig, RunResult, TrainedModel,
-    WeightStore, Workspace,
+    self, EncodePlaces, EncodeReport, Prepared, RatingResult, Request, RunConfig, RunResult,
+    TrainedModel, WeightStore, Workspace,
 };
 use quintet::train::TerminalProgress;
 use serde_json::json;
@@ -118,6 +118,13 @@ impl Job {
     }
 }
 
+impl Job {
+    /// Fits and measures the rating models, which takes less time than keeping them would save.
+    fn rate(&self, prepared: &Prepared) -> anyhow::Result<Vec<RatingResult>> {
+        Ok(pipeline::rate_stage(&self.config, prepared, &self.registries, &self.workspace)?)
+    }
+}
+
 /// `quintet ingest`.
 pub(crate) fn ingest(args: &IngestArgs, weights: &WeightStore) -> anyhow::Result<()> {
     if args.guess {
@@ -199,10 +206,12 @@ pub(crate) fn evaluate(args: &RunArgs, weights: &WeightStore) -> anyhow::Result<
     let prepared = job.prepared()?;
     let models = pipeline::load_models(&job.config, &prepared, &job.registries, &job.workspace)?;
     let result = job.evaluate(&prepared, &models)?;
+    let ratings = job.rate(&prepared)?;
     if args.json {
         return print::json(&result);
     }
     print::results(&result, &models);
+    print::ratings(&ratings);
     Ok(())
 }
 
@@ -229,10 +238,12 @@ pub(crate) fn run(args: &RunArgs, weights: &WeightStore) -> anyhow::Result<()> {
     let models = job.train(&prepared, args)?;
     say("4 · evaluate (the test part is opened here, once)");
     let result = job.evaluate(&prepared, &models)?;
+    let ratings = job.rate(&prepared)?;
     if args.json {
         return print::json(&result);
     }
     print::results(&result, &models);
+    print::ratings(&ratings);
     say("5 · recommend");
     show_lists(&job, &prepared, &models)?;
     print::line(&format!("Everything is in {}.", job.workspace.root().display()));

@@ -49,6 +49,9 @@ pub struct RunConfig {
     /// Which models to fit.
     #[serde(default)]
     pub models: Vec<ModelSpec>,
+    /// Which rating models to fit; they have a table of their own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rating_models: Vec<ModelSpec>,
     /// What to measure.
     #[serde(default)]
     pub evaluate: EvaluateSpec,
@@ -207,17 +210,20 @@ impl RunConfig {
         let bad = |reason: String| {
             Err(PipelineError::Config { path: path.display().to_string(), line: 1, reason })
         };
-        for (i, spec) in self.models.iter().enumerate() {
-            let label = spec.label();
+        let recommenders = self.models.iter().map(|spec| ("models", spec.label()));
+        let raters = self.rating_models.iter().map(|spec| ("rating_models", spec.label()));
+        let mut labels = Vec::new();
+        for (table, label) in recommenders.chain(raters) {
             let plain = |c: char| c.is_ascii_alphanumeric() || "-_+. ".contains(c);
             if label.is_empty() || label.starts_with('.') || !label.chars().all(plain) {
                 return bad(format!(
-                    "[[models]] label {label:?}: expected letters, digits, space, - _ + ."
+                    "[[{table}]] label {label:?}: expected letters, digits, space, - _ + ."
                 ));
             }
-            if self.models[..i].iter().any(|other| other.label() == label) {
-                return bad(format!("[[models]] label {label:?} occurs twice; give one a label"));
+            if labels.contains(&label) {
+                return bad(format!("[[{table}]] label {label:?} occurs twice; give one a label"));
             }
+            labels.push(label);
         }
         let mut modalities = Vec::new();
         let encoded = self.encode.iter().map(|spec| ("encode", spec.modality));
@@ -261,6 +267,9 @@ impl RunConfig {
         }
         for spec in &self.models {
             (known.models.get(&spec.model)?.build)(&spec.params)?;
+        }
+        for spec in &self.rating_models {
+            (known.rating_models.get(&spec.model)?.build)(&spec.params)?;
         }
         known.metrics.get(self.train.cutoff()?.0)?;
         let evaluate = &self.evaluate;

@@ -1,6 +1,6 @@
 //! What can stop a run.
 
-use quintet_core::{CoreError, RegistryError, ScoreError};
+use quintet_core::{CoreError, RatingError, RegistryError, ScoreError};
 use quintet_data::DataError;
 use quintet_ingest::IngestError;
 use quintet_metrics::EvalError;
@@ -135,6 +135,9 @@ pub enum PipelineError {
     /// A model.
     #[error(transparent)]
     Fit(#[from] FitError),
+    /// A rating model.
+    #[error(transparent)]
+    Rating(#[from] RatingError),
     /// The fit loop.
     #[error(transparent)]
     Train(#[from] TrainError),

@@ -9,6 +9,7 @@ use quintet_metrics::{BootstrapConfig, Evaluation, Evaluator, bootstrap_mean, co
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::beyond::beyond;
 use super::{PipelineError, Prepared, RunConfig, TrainedModel, Workspace};
 use crate::Registries;
 
@@ -72,6 +73,8 @@ pub struct ModelResult {
     pub valid: Option<f64>,
     /// Every test metric.
     pub test: BTreeMap<String, f64>,
+    /// What the lists are like beside being right, at the primary metric's cut-off.
+    pub beyond: BTreeMap<String, f64>,
     /// The primary test metric with its interval.
     pub primary: Interval,
     /// Against the reference; `None` for the reference itself.
@@ -255,10 +258,20 @@ impl<'a> Bench<'a> {
             best_epoch: report.map_or(0, |r| r.best_epoch),
             valid: report.map(|r| r.best_valid),
             test: evaluation.means().clone(),
+            beyond: self.beyond(trained.model.as_ref(), evaluation)?,
             primary: primary.into(),
             against,
             new_items: self.cold(trained.model.as_ref())?,
         })
+    }
+
+    fn beyond(
+        &self,
+        model: &dyn Recommender,
+        evaluation: &Evaluation<Test>,
+    ) -> Result<BTreeMap<String, f64>, PipelineError> {
+        let model = self.prepared.with_newcomers(model);
+        beyond(self.prepared, &model, evaluation, &self.config.evaluate.primary)
     }
 
     /// Only items without training interactions compete.

@@ -6,9 +6,11 @@
 //! | [`encode_stage`] | `dataset/` | `features/`, `cache/` |
 //! | [`train_stage`] | both | `models/<label>/` |
 //! | [`evaluate_stage`] | all of them | `metrics.json`, `per_user.json` |
+//! | [`rate_stage`] | `dataset/` | `models/<label>/`, `ratings.json` |
 //! | [`recommend`] | all of them | nothing |
 
 mod attributes;
+mod beyond;
 mod config;
 mod encode;
 mod error;
@@ -16,6 +18,7 @@ mod evaluate;
 mod foreign;
 mod media;
 mod prepare;
+mod rating;
 mod recommend;
 mod stages;
 mod train;
@@ -31,6 +34,7 @@ pub use evaluate::{
 };
 pub use foreign::ForeignFeatures;
 pub use prepare::{Prepared, prepare, report_stage};
+pub use rating::{RatingResult, rate_stage};
 pub use recommend::{Recommendation, Request, explain_text, recommend};
 pub use stages::{Groups, Workspace, ingest_stage};
 pub use train::{TrainedModel, load_models, train_models, train_stage};
