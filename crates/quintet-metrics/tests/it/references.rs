@@ -13,11 +13,13 @@ const TOLERANCE: f64 = 1e-9;
 
 type Columns = BTreeMap<String, Vec<f64>>;
 
+/// Scores, seen items, relevant items with grades.
+type Case = (Vec<f32>, Vec<u32>, Vec<(u32, f32)>);
+
 #[derive(Deserialize)]
 struct Cases {
     n_items: usize,
-    /// Scores, seen items, relevant items with grades.
-    cases: Vec<(Vec<f32>, Vec<u32>, Vec<(u32, f32)>)>,
+    cases: Vec<Case>,
 }
 
 #[derive(Deserialize)]
