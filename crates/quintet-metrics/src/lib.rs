@@ -7,13 +7,6 @@ mod evaluation;
 mod metric;
 mod rank;
 mod significance;
-mod user_values;
-
-// What is not a ranking metric of one user.
-pub mod beyond;
-pub mod classification;
-pub mod fairness;
-pub mod rating;
 
 // One file a metric.
 mod coverage;
@@ -24,6 +17,15 @@ mod ndcg;
 mod precision;
 mod recall;
 
+// What is not a ranking metric of one user.
+pub mod beyond;
+pub mod classification;
+pub mod fairness;
+pub mod rating;
+mod user_values;
+
+pub use user_values::UserValues;
+
 use quintet_core::{Registry, RegistryError};
 
 pub use error::EvalError;
@@ -32,19 +34,20 @@ pub use evaluation::Evaluation;
 pub use metric::{MetricEntry, MetricKind, RankedLists, RankedUser};
 pub use rank::{RankOptions, rank_users};
 pub use significance::{
-    BootstrapConfig, Interval, TTest, bootstrap_mean, compare, paired_bootstrap, paired_t_test,
+    BootstrapConfig, Interval, TTest, Wilcoxon, WilcoxonConfig, WilcoxonMethod, ZeroDifferences,
+    bootstrap_mean, bootstrap_mean_bca, cohens_d_paired, compare, holm, paired_bootstrap,
+    paired_bootstrap_bca, paired_t_test, wilcoxon,
 };
-pub use significance::{
-    Wilcoxon, WilcoxonConfig, WilcoxonMethod, ZeroDifferences, bootstrap_mean_bca, cohens_d_paired,
-    holm, paired_bootstrap_bca, wilcoxon,
-};
-pub use user_values::UserValues;
 
 /// Adds every metric of this crate to `r`.
 ///
 /// # Errors
 /// [`RegistryError::Duplicate`] when a name is taken.
 pub fn register(r: &mut Registry<MetricEntry>) -> Result<(), RegistryError> {
+    r.add(beyond::ENTROPY)?;
+    r.add(beyond::GINI_COMPLEMENT)?;
+    r.add(beyond::PERSONALISATION)?;
+    r.add(beyond::USER_COVERAGE)?;
     r.add(coverage::ENTRY)?;
     r.add(hit_rate::ENTRY)?;
     r.add(map::ENTRY)?;
@@ -53,10 +56,6 @@ pub fn register(r: &mut Registry<MetricEntry>) -> Result<(), RegistryError> {
     r.add(ndcg::ENTRY)?;
     r.add(precision::ENTRY)?;
     r.add(recall::ENTRY)?;
-    r.add(beyond::ENTROPY)?;
-    r.add(beyond::GINI_COMPLEMENT)?;
-    r.add(beyond::PERSONALISATION)?;
-    r.add(beyond::USER_COVERAGE)?;
     Ok(())
 }
 

@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod against_scikit_learn;
+mod against_scipy;
 mod beyond;
 mod beyond_properties;
 mod common;
@@ -12,5 +14,3 @@ mod evaluator;
 mod hand;
 mod properties;
 mod ranx;
-mod scikit_learn;
-mod scipy;
