@@ -14,13 +14,6 @@ mod rank;
 mod ranked;
 mod relevant;
 mod significance;
-mod user_values;
-
-// What is not a ranking metric of one user.
-pub mod beyond;
-pub mod classification;
-pub mod fairness;
-pub mod rating;
 mod slice;
 mod stream;
 
@@ -39,6 +32,15 @@ mod r_precision;
 mod rbp;
 mod recall;
 
+// What is not a ranking metric of one user.
+pub mod beyond;
+pub mod classification;
+pub mod fairness;
+pub mod rating;
+mod user_values;
+
+pub use user_values::UserValues;
+
 use quintet_core::{Registry, RegistryError};
 
 pub use error::EvalError;
@@ -49,20 +51,21 @@ pub use rank::{RankOptions, rank_users};
 pub use ranked::{FullRanks, RankedLists, RankedUser};
 pub use rbp::rank_biased_precision;
 pub use significance::{
-    BootstrapConfig, Interval, TTest, bootstrap_mean, compare, paired_bootstrap, paired_t_test,
-};
-pub use significance::{
-    Wilcoxon, WilcoxonConfig, WilcoxonMethod, ZeroDifferences, bootstrap_mean_bca, cohens_d_paired,
-    holm, paired_bootstrap_bca, wilcoxon,
+    BootstrapConfig, Interval, TTest, Wilcoxon, WilcoxonConfig, WilcoxonMethod, ZeroDifferences,
+    bootstrap_mean, bootstrap_mean_bca, cohens_d_paired, compare, holm, paired_bootstrap,
+    paired_bootstrap_bca, paired_t_test, wilcoxon,
 };
 pub use slice::Slice;
-pub use user_values::UserValues;
 
 /// Adds every metric of this crate to `r`.
 ///
 /// # Errors
 /// [`RegistryError::Duplicate`] when a name is taken.
 pub fn register(r: &mut Registry<MetricEntry>) -> Result<(), RegistryError> {
+    r.add(beyond::ENTROPY)?;
+    r.add(beyond::GINI_COMPLEMENT)?;
+    r.add(beyond::PERSONALISATION)?;
+    r.add(beyond::USER_COVERAGE)?;
     r.add(coverage::ENTRY)?;
     r.add(hit_rate::ENTRY)?;
     r.add(map::ENTRY)?;
@@ -71,10 +74,6 @@ pub fn register(r: &mut Registry<MetricEntry>) -> Result<(), RegistryError> {
     r.add(ndcg::ENTRY)?;
     r.add(precision::ENTRY)?;
     r.add(recall::ENTRY)?;
-    r.add(beyond::ENTROPY)?;
-    r.add(beyond::GINI_COMPLEMENT)?;
-    r.add(beyond::PERSONALISATION)?;
-    r.add(beyond::USER_COVERAGE)?;
     r.add(auc::ENTRY)?;
     r.add(auc::ENTRY_GROUPED)?;
     r.add(err::ENTRY)?;

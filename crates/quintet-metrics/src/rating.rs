@@ -9,7 +9,7 @@
 //! of fewer than two ratings there is none.
 //!
 //! Paper: Herlocker, Konstan, Terveen, Riedl, "Evaluating Collaborative Filtering Recommender
-//! Systems", ACM TOIS 22(1), 2004, §4.1 (MAE, RMSE, coverage).
+//! Systems", ACM TOIS 22(1), 2004 (MAE, RMSE, coverage).
 //! Cost: O(ratings).
 
 use std::collections::BTreeMap;

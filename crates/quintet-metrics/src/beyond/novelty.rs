@@ -16,7 +16,7 @@
 //! of NDCG.
 //!
 //! Papers: Vargas and Castells, "Rank and Relevance in Novelty and Diversity Metrics for
-//! Recommender Systems", RecSys 2011, §5 (EPC, EFD); Zhou et al., "Solving the apparent
+//! Recommender Systems", RecSys 2011 (EPC, EFD); Zhou et al., "Solving the apparent
 //! diversity-accuracy dilemma of recommender systems", PNAS 107(10), 2010 (MIUF, there called
 //! surprisal); Castells, Hurley, Vargas, "Novelty and Diversity in Recommender Systems",
 //! Recommender Systems Handbook, 2015.
@@ -25,11 +25,7 @@
 use quintet_core::{Interactions, ItemIdx, UserIdx};
 
 use super::{Column, mean_over};
-
-/// Weight of a place at `rank`, counted from 1.
-pub(crate) fn log_discount(rank: usize) -> f64 {
-    1.0 / (rank as f64 + 1.0).log2()
-}
+use crate::fairness::Discount;
 
 /// The metrics, each a value a user.
 pub(super) fn columns<'a>(
@@ -37,13 +33,14 @@ pub(super) fn columns<'a>(
     n_users: usize,
     truth: Option<&'a Interactions>,
 ) -> Vec<Column<'a>> {
+    let ranked = |rank| Discount::Log2.weight(rank);
     let n_users = n_users as f64;
     let total = counts.iter().map(|n| u64::from(*n)).sum::<u64>() as f64;
     let known = |i: ItemIdx| f64::from(counts[i.index()].max(1));
     let unseen = move |i: ItemIdx| 1.0 - f64::from(counts[i.index()]) / n_users;
     let mut columns = vec![
         Column::new("epc", move |_, list| weighted(list, |_| 1.0, unseen)),
-        Column::new("epc_ranked", move |_, list| weighted(list, log_discount, unseen)),
+        Column::new("epc_ranked", move |_, list| weighted(list, ranked, unseen)),
         Column::new("miuf", move |_, list| mean_over(list, |i| (n_users / known(i)).log2())),
         Column::new("self_information", move |_, list| {
             // No interaction at all: the only event that is thinkable is certain.
@@ -58,7 +55,7 @@ pub(super) fn columns<'a>(
             weighted(list, |_| 1.0, |i| relevant(user, i))
         }));
         columns.push(Column::new("epc_ranked_relevant", move |user, list| {
-            weighted(list, log_discount, |i| relevant(user, i))
+            weighted(list, ranked, |i| relevant(user, i))
         }));
     }
     columns

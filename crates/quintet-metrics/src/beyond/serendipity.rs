@@ -11,7 +11,7 @@
 //! Relevant are the held-out items. Empty lists are left out.
 //!
 //! Papers: Ge, Delgado-Battenfeld, Jannach, "Beyond Accuracy: Evaluating Recommender Systems by
-//! Coverage and Serendipity", RecSys 2010, §3; Murakami, Mori, Orihara, "Metrics for Evaluating the
+//! Coverage and Serendipity", RecSys 2010; Murakami, Mori, Orihara, "Metrics for Evaluating the
 //! Serendipity of Recommendation Lists", JSAI 2007 (the primitive recommender).
 //! Cost: O(k + history) a user.
 

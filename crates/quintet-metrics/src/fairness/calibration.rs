@@ -14,7 +14,7 @@
 //! Users without items of a group in history or list are left out. Difference: Steck may weigh
 //! events by age and places by rank; all weights are equal here.
 //!
-//! Papers: Steck, "Calibrated Recommendations", RecSys 2018, §3; Abdollahpouri, Mansoury, Burke,
+//! Papers: Steck, "Calibrated Recommendations", RecSys 2018; Abdollahpouri, Mansoury, Burke,
 //! Mobasher, "The Connection Between Popularity Bias, Calibration, and Fairness in
 //! Recommendation", RecSys 2020 (UPD), and "The Unfairness of Popularity Bias in Recommendation",
 //! RMSE workshop at RecSys 2019 (GAP).
@@ -26,7 +26,7 @@ use super::{Groups, jensen_shannon, kullback_leibler};
 use crate::UserValues;
 use crate::beyond::{Column, UserLists};
 
-/// Share of the history that is mixed into the list; §3 of Steck.
+/// Share of the history that is mixed into the list, as in Steck.
 const ALPHA: f64 = 0.01;
 
 /// How far the lists of users are from their histories.

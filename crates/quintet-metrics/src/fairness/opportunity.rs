@@ -8,12 +8,12 @@
 //!   over its held-out items `T_u`.
 //!
 //! RSP and REO are the standard deviation of these rates over groups, divided by their mean: 0
-//! when all groups are treated alike. The standard deviation is that of the whole population, as
-//! in the authors' code. A group without anything to show or to find has no rate and does not
-//! count; with fewer than two rates there is no spread; rates that are all 0 are equal.
+//! when all groups are treated alike. The standard deviation is that of the whole population. A
+//! group without anything to show or to find has no rate and does not count; with fewer than two
+//! rates there is no spread; rates that are all 0 are equal.
 //!
 //! Paper: Zhu, Wang, Caverlee, "Measuring and Mitigating Item Under-Recommendation Bias in
-//! Personalized Ranking Systems", SIGIR 2020, §3.
+//! Personalized Ranking Systems", SIGIR 2020.
 //! Cost: O(places + interactions of the users + users · groups).
 
 use quintet_core::{Interactions, ItemIdx};

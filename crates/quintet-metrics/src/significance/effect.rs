@@ -2,7 +2,7 @@
 //!
 //! - Cohen's d of pairs: the mean of the differences in units of their standard deviation (with
 //!   `n - 1`), also written `d_z`. Cohen, "Statistical Power Analysis for the Behavioral
-//!   Sciences", 2nd ed., 1988, §2.3.5.
+//!   Sciences", 2nd ed., 1988.
 //! - Holm's correction: p values in ascending order are multiplied by `m, m - 1, …, 1` and made
 //!   monotone, at most 1. Whoever rejects what stays below α makes a single wrong rejection with
 //!   probability α at most, however the tests depend on each other. Holm, "A Simple Sequentially

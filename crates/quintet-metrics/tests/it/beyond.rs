@@ -145,9 +145,11 @@ fn the_registry_says_the_same() {
     let measure = BeyondAccuracy::new(ListContext::new(&history)).unwrap();
     let report = measure.measure(&users, &lists, 2).unwrap();
     let registry = registry().unwrap();
-    let value = |name: &str| match registry.get(name).unwrap().kind {
-        MetricKind::Whole(f) => f(&RankedLists::new(&lists, 6, 6, 2)),
-        _ => panic!("{name} is a metric of all lists"),
+    let value = |name: &str| {
+        let MetricKind::Whole(f) = registry.get(name).unwrap().kind else {
+            panic!("{name} is a metric of all lists")
+        };
+        f(&RankedLists::new(&lists, 6, 6, 2))
     };
     for name in ["coverage", "user_coverage", "entropy", "personalisation"] {
         assert_eq!(report.get(&format!("{name}@2")), Some(value(name)), "{name}");

@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod against_scikit_learn;
+mod against_scipy;
 mod beyond;
 mod beyond_properties;
 mod common;
@@ -13,6 +15,4 @@ mod hand;
 mod properties;
 mod ranx;
 mod references;
-mod scikit_learn;
-mod scipy;
 mod slices;
