@@ -1,11 +1,12 @@
 //! One loop for every model.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use quintet_core::{Held, Recommender, Valid};
+use quintet_core::{Held, Interactions, Newcomers, Recommender, Sequences, Valid};
 use quintet_metrics::{EvalConfig, EvalError, Evaluator, registry};
-use quintet_tensor::{Fit, FitContext, Fitting, Trainer, TrainingData};
+use quintet_tensor::{Fit, FitContext, FitError, Fitting, Trainer, TrainingData};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -73,6 +74,31 @@ pub struct Fitted {
     pub log: Vec<EpochRecord>,
 }
 
+/// What choices look at.
+#[derive(Debug, Clone, Copy)]
+pub struct Validation<'a> {
+    held: &'a Held<Valid>,
+    history: Option<&'a Interactions>,
+    order: Option<&'a Sequences>,
+}
+
+impl<'a> From<&'a Held<Valid>> for Validation<'a> {
+    fn from(held: &'a Held<Valid>) -> Self {
+        Self { held, history: None, order: None }
+    }
+}
+
+impl<'a> Validation<'a> {
+    /// Adds what is known of users whom training never shows, with its order where times are
+    /// known. Models that can fold in these users are asked to ([`Newcomers`]); their history is
+    /// masked for every model, as that of others is.
+    pub fn with_history(mut self, history: &'a Interactions, order: Option<&'a Sequences>) -> Self {
+        self.history = Some(history).filter(|h| h.nnz() > 0);
+        self.order = order;
+        self
+    }
+}
+
 /// Fits one model and keeps the weights of the epoch that is best on `valid`.
 ///
 /// With a `place`, every epoch is logged, checkpoints are written, and a run that was stopped
@@ -80,17 +106,17 @@ pub struct Fitted {
 ///
 /// # Errors
 /// The model does not fit the data, diverges, or a file cannot be written.
-pub fn fit_model(
+pub fn fit_model<'a>(
     fit: &dyn Fit,
-    data: TrainingData<'_>,
-    valid: &Held<Valid>,
+    data: TrainingData<'a>,
+    valid: impl Into<Validation<'a>>,
     context: &FitContext,
     config: &TrainConfig,
     place: Option<&RunPlace>,
     progress: &mut dyn Progress,
 ) -> Result<Fitted, TrainError> {
     config.validate()?;
-    let judge = Judge::new(config, data, valid)?;
+    let judge = Judge::new(config, data, valid.into())?;
     match fit.start(data, context)? {
         Fitting::Fitted(model) => {
             let best_valid = judge.value(model.as_ref())?.1;
@@ -120,8 +146,9 @@ pub fn fit_model(
 
 /// Computes the validation metric.
 struct Judge<'a> {
-    data: TrainingData<'a>,
-    valid: &'a Held<Valid>,
+    valid: Validation<'a>,
+    /// What the users have seen: training, and the history of newcomers.
+    seen: Cow<'a, Interactions>,
     eval: EvalConfig,
     metric: &'a str,
     /// Items that compete, `[n_items]`; all of them when `None`.
@@ -132,7 +159,7 @@ impl<'a> Judge<'a> {
     fn new(
         config: &'a TrainConfig,
         data: TrainingData<'a>,
-        valid: &'a Held<Valid>,
+        valid: Validation<'a>,
     ) -> Result<Self, TrainError> {
         let (name, k) = config.cutoff()?;
         let eval = EvalConfig { cutoffs: vec![k], metrics: vec![name.to_owned()] };
@@ -140,10 +167,20 @@ impl<'a> Judge<'a> {
         Evaluator::new(&eval, &registry().map_err(EvalError::from)?)?;
         let candidates = (config.valid_items == ValidItems::Used).then(|| {
             let counts = data.train.item_counts();
-            let held = valid.truth().item_counts();
+            let held = valid.held.truth().item_counts();
             counts.iter().zip(&held).map(|(train, valid)| train + valid > 0).collect()
         });
-        Ok(Self { data, valid, eval, metric: &config.metric, candidates })
+        let train = data.train;
+        let seen = match valid.history {
+            None => Cow::Borrowed(train),
+            Some(history) => {
+                let cells = train.iter().chain(history.iter());
+                let (n_users, n_items) = (train.n_users(), train.n_items());
+                let seen = Interactions::from_triplets(n_users, n_items, cells);
+                Cow::Owned(seen.map_err(FitError::from)?)
+            }
+        };
+        Ok(Self { valid, seen, eval, metric: &config.metric, candidates })
     }
 
     fn value(&self, model: &dyn Recommender) -> Result<(BTreeMap<String, f64>, f64), TrainError> {
@@ -152,7 +189,9 @@ impl<'a> Judge<'a> {
         if let Some(candidates) = &self.candidates {
             evaluator = evaluator.with_candidates(candidates);
         }
-        let result = evaluator.evaluate(model, self.valid, self.data.train)?;
+        let folded = self.valid.history.map(|h| Newcomers::new(model, h, self.valid.order));
+        let model = folded.as_ref().map_or(model, |folded| folded as &dyn Recommender);
+        let result = evaluator.evaluate(model, self.valid.held, &self.seen)?;
         let value = result.get(self.metric).unwrap_or(f64::NAN);
         Ok((BTreeMap::from([(self.metric.to_owned(), value)]), value))
     }

@@ -10,6 +10,6 @@ mod progress;
 pub use checkpoint::{Checkpoint, CheckpointStore, Stopper};
 pub use config::{TrainConfig, ValidItems};
 pub use error::TrainError;
-pub use fit_loop::{EpochRecord, FitReport, Fitted, Stopped, fit_model};
+pub use fit_loop::{EpochRecord, FitReport, Fitted, Stopped, Validation, fit_model};
 pub use place::RunPlace;
 pub use progress::{Progress, Silent, TerminalProgress};
