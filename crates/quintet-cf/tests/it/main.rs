@@ -8,6 +8,7 @@ mod hybrid_mf;
 mod ials;
 mod logistic_mf;
 mod neighbours;
+mod next_item;
 
 use quintet_core::Registry;
 use quintet_testkit::{check_rating, check_recommender, devices};

@@ -209,14 +209,15 @@ fn brand_new_users_are_folded_in_by_their_history() {
     let valid = |at: usize| models[at].report.as_ref().unwrap().best_valid;
     let (result, _) = evaluate_models(&run, &found, &models, &known).unwrap();
     let test = |at: usize| result.models[at].test["recall@5"];
-    // Of a newcomer four items are known and four held out, all of the own group of ten: a
-    // ranking of the six others of the group finds five of six, one of sixteen five of sixteen.
+    // Of a newcomer four items are known and four held out, all of the own group of ten. Five of
+    // the six others of the group hold 5/6 of them on average, five of all sixteen others 5/16.
     for (folded, blind) in [(valid(0), valid(1)), (test(0), test(1))] {
-        assert!(folded > 0.75 && blind < 0.5, "{folded} {blind}");
+        assert!(folded > 0.6 && blind < 0.4, "{folded} {blind}");
     }
 
     let newcomer = (0..40).map(UserIdx::new).find(|u| !order.items(*u).is_empty()).unwrap();
-    let request = Request { user: &format!("u{newcomer}"), k: 3, reasons: 0 };
+    // Eight of the ten items of the group are taken by then, held out for validation included.
+    let request = Request { user: &format!("u{newcomer}"), k: 2, reasons: 0 };
     let list = |model: &TrainedModel| recommend(&found, model, request).unwrap();
     let group = |id: &str| id[1..].parse::<usize>().unwrap() % 2;
     assert!(list(&models[0]).iter().all(|r| group(&r.item) == newcomer.index() % 2));
