@@ -28,7 +28,7 @@ fn dataset(timed: impl Fn(u32) -> bool) -> Dataset {
         }
     }
     let group = |i: usize, odd: &str| {
-        let group = if i % 2 == 0 { "even" } else { odd };
+        let group = if i.is_multiple_of(2) { "even" } else { odd };
         let group = if i % 4 < 2 { group.to_owned() } else { format!("big|{group}") };
         [("group".to_owned(), group), ("size".to_owned(), (i % 4).to_string())].into()
     };
