@@ -12,7 +12,7 @@ use quintet_train::TrainConfig;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{ForeignFeatures, PipelineError};
+use super::{AttributesSpec, ForeignFeatures, PipelineError};
 use crate::Registries;
 
 /// A run file: TOML, every unknown key refused, every default written back beside the run.
@@ -40,6 +40,9 @@ pub struct RunConfig {
     /// What to do about items without a modality; they stay without it by default.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub missing: BTreeMap<Modality, ImputeConfig>,
+    /// Which attributes of users and items models may read.
+    #[serde(default, skip_serializing_if = "AttributesSpec::is_default")]
+    pub attributes: AttributesSpec,
     /// The fit loop.
     #[serde(default)]
     pub train: TrainConfig,
@@ -249,6 +252,7 @@ impl RunConfig {
         self.ingest.validate()?;
         self.split.validate()?;
         self.train.validate()?;
+        self.attributes.validate()?;
         for missing in self.missing.values() {
             missing.validate()?;
         }

@@ -32,6 +32,16 @@ pub enum PipelineError {
         /// The labels there are.
         known: String,
     },
+    /// No item or user has an attribute that was named.
+    #[error("[attributes] {table}: no row has the attribute {found:?}; known: {known}")]
+    Attribute {
+        /// `items` or `users`.
+        table: &'static str,
+        /// The name that came.
+        found: String,
+        /// The names there are.
+        known: String,
+    },
     /// A user id is unknown.
     #[error("user {id:?} is not in the dataset ({known} users; the first is {first:?})")]
     User {

@@ -214,10 +214,12 @@ impl<'a> Bench<'a> {
         Ok(Evaluator::new(&config, &self.registries.metrics)?)
     }
 
-    /// All items compete; what a user had in training or validation is masked.
+    /// All items compete; what a user had in training or validation, or is known of a brand-new
+    /// one, is masked. Models that can fold in brand-new users.
     fn warm(&self, model: &dyn Recommender) -> Result<Evaluation<Test>, PipelineError> {
         let split = &self.prepared.split;
-        Ok(self.evaluator()?.evaluate(model, &split.test, &split.seen_for_test)?)
+        let model = self.prepared.with_newcomers(model);
+        Ok(self.evaluator()?.evaluate(&model, &split.test, &split.seen_for_test)?)
     }
 
     fn against(
@@ -267,8 +269,9 @@ impl<'a> Bench<'a> {
         if !truth.indices().iter().any(is_new) {
             return Ok(None);
         }
+        let model = self.prepared.with_newcomers(model);
         let evaluation = self.evaluator()?.with_candidates(&self.new_items).evaluate(
-            model,
+            &model,
             &split.test,
             &split.seen_for_test,
         )?;

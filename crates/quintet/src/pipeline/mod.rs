@@ -8,6 +8,7 @@
 //! | [`evaluate_stage`] | all of them | `metrics.json`, `per_user.json` |
 //! | [`recommend`] | all of them | nothing |
 
+mod attributes;
 mod config;
 mod encode;
 mod error;
@@ -20,6 +21,7 @@ mod stages;
 mod train;
 mod weights;
 
+pub use attributes::AttributesSpec;
 pub use config::{EncodeSpec, EvaluateSpec, ModelSpec, RecommendSpec, RunConfig};
 pub use encode::{EncodePlaces, EncodeReport, ModalityReport, encode_stage, read_features_stage};
 pub use error::PipelineError;

@@ -2,14 +2,20 @@
 
 use std::collections::BTreeMap;
 
-use quintet_core::{FeatureSet, Modality, SeedStream};
-use quintet_data::{Dataset, ImputeReport, ShapeReport, Split, SplitReport, impute, shape, split};
+use quintet_core::{
+    FeatureSet, Interactions, Modality, Newcomers, Recommender, SeedStream, Sequences,
+    SparseFeatures,
+};
+use quintet_data::{
+    Dataset, Events, ImputeReport, ShapeReport, Split, SplitReport, impute, shape, split,
+};
 use quintet_ingest::DataReport;
 use quintet_tensor::TrainingData;
+use quintet_train::Validation;
 use serde::Serialize;
 
 use super::stages::Groups;
-use super::{PipelineError, RunConfig, Workspace};
+use super::{PipelineError, RunConfig, Workspace, attributes};
 
 /// Everything models are fitted and evaluated on.
 pub struct Prepared {
@@ -19,13 +25,24 @@ pub struct Prepared {
     pub features: FeatureSet,
     /// Training data and the two held-out parts.
     pub split: Split,
+    /// The training interactions in the order of time, where every one of them has a time. Of
+    /// several events of a user and item there is the one that shaping kept, at the earliest time,
+    /// so that a sequence holds what `split.train` holds. At one moment the later item of the
+    /// catalogue counts as later, as in splits by time.
+    pub sequences: Option<Sequences>,
+    /// The known history of brand-new users in the same way; none without such users.
+    pub history_order: Option<Sequences>,
+    /// Attributes of the users that models may read.
+    pub user_attributes: Option<SparseFeatures>,
+    /// Attributes of the items that models may read.
+    pub item_attributes: Option<SparseFeatures>,
     /// What shaping did.
     pub shape_report: ShapeReport,
     /// What was done about items without a modality.
     pub imputed: BTreeMap<Modality, ImputeReport>,
     /// Hash of the dataset and of everything that decided the split.
     pub data_hash: String,
-    /// Hash of the features that models read.
+    /// Hash of the features and attributes that models may read.
     pub features_hash: String,
 }
 
@@ -48,6 +65,12 @@ pub struct DataSummary<'a> {
     pub features: Vec<(String, usize, usize)>,
     /// How many vectors were made up, and from what.
     pub imputed: &'a BTreeMap<Modality, ImputeReport>,
+    /// Whether the order of time is known of all training interactions.
+    pub ordered: bool,
+    /// Number of features from the attributes of the users.
+    pub user_attributes: usize,
+    /// Number of features from the attributes of the items.
+    pub item_attributes: usize,
 }
 
 /// Shapes and splits the dataset, and fills the gaps in its features where the run file asks for
@@ -80,9 +103,16 @@ pub fn prepare(
     let decisions = serde_json::to_string(&(&config.shape, &config.split, config.seed))?;
     let data_hash =
         blake3::hash(format!("{}{decisions}", dataset.content_hash()).as_bytes()).to_hex();
+    let user_attributes = config.attributes.of_users(&dataset.users)?;
+    let item_attributes = config.attributes.of_items(&dataset.items)?;
+    let attributes = [user_attributes.as_ref(), item_attributes.as_ref()];
     Ok(Prepared {
         data_hash: data_hash.to_string(),
-        features_hash: features_hash(&features),
+        features_hash: features_hash(&features, attributes),
+        sequences: in_order(&shaped.events, &split.train)?,
+        history_order: in_order(&shaped.events, &split.history)?,
+        user_attributes,
+        item_attributes,
         shape_report: shaped.report,
         imputed,
         dataset,
@@ -105,7 +135,28 @@ pub fn report_stage(prepared: &Prepared, workspace: &Workspace) -> Result<(), Pi
 impl Prepared {
     /// What models may learn from.
     pub fn training_data(&self) -> TrainingData<'_> {
-        TrainingData::new(&self.split.train, &self.features)
+        let mut data = TrainingData::new(&self.split.train, &self.features);
+        if let Some(sequences) = &self.sequences {
+            data = data.with_sequences(sequences);
+        }
+        if let Some(attributes) = &self.user_attributes {
+            data = data.with_user_attributes(attributes);
+        }
+        if let Some(attributes) = &self.item_attributes {
+            data = data.with_item_attributes(attributes);
+        }
+        data
+    }
+
+    /// What choices look at, with the known history of brand-new users.
+    pub fn validation(&self) -> Validation<'_> {
+        let order = self.history_order.as_ref();
+        Validation::from(&self.split.valid).with_history(&self.split.history, order)
+    }
+
+    /// A model that folds in brand-new users where it can.
+    pub fn with_newcomers<'a>(&'a self, model: &'a dyn Recommender) -> Newcomers<'a> {
+        Newcomers::new(model, &self.split.history, self.history_order.as_ref())
     }
 
     /// What `data.json` holds.
@@ -118,6 +169,9 @@ impl Prepared {
             shape: &self.shape_report,
             split: &self.split.report,
             imputed: &self.imputed,
+            ordered: self.sequences.is_some(),
+            user_attributes: self.user_attributes.as_ref().map_or(0, SparseFeatures::n_features),
+            item_attributes: self.item_attributes.as_ref().map_or(0, SparseFeatures::n_features),
             features: self
                 .features
                 .iter()
@@ -153,8 +207,24 @@ fn fill_gaps(
     Ok((filled, reports))
 }
 
-/// Hash of the features that models read: a checkpoint over other features is another run.
-fn features_hash(features: &FeatureSet) -> String {
+/// The pairs of `part` in the order of time; none without pairs, or where one has no time.
+fn in_order(events: &Events, part: &Interactions) -> Result<Option<Sequences>, PipelineError> {
+    if part.nnz() == 0 {
+        return Ok(None);
+    }
+    // Shaping gives events by user, then item, and sequences keep that order within a moment.
+    let rows =
+        (0..events.len()).filter(|&row| part.contains(events.users()[row], events.items()[row]));
+    let timed: Option<Vec<_>> = rows
+        .map(|row| Some((events.users()[row], events.items()[row], events.timestamp(row)?)))
+        .collect();
+    let of_part = |timed| Sequences::from_events(part.n_users(), part.n_items(), timed);
+    Ok(timed.map(of_part).transpose()?)
+}
+
+/// Hash of the features and attributes that models may read: a checkpoint over others is another
+/// run.
+fn features_hash(features: &FeatureSet, attributes: [Option<&SparseFeatures>; 2]) -> String {
     let mut hasher = blake3::Hasher::new();
     for f in features.iter() {
         hasher.update(f.modality.as_str().as_bytes());
@@ -165,6 +235,11 @@ fn features_hash(features: &FeatureSet) -> String {
         f.present.iter().for_each(|&p| {
             hasher.update(&[u8::from(p)]);
         });
+    }
+    for of in attributes {
+        // Those of users and of items are told apart where only one of them is there.
+        hasher.update(&[u8::from(of.is_some())]);
+        attributes::hash(of, &mut hasher);
     }
     hasher.finalize().to_hex().to_string()
 }

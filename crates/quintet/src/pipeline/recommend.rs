@@ -1,6 +1,6 @@
 //! A list for one user, with reasons.
 
-use quintet_core::{ItemIdx, Reason, UserIdx};
+use quintet_core::{ItemIdx, Reason, Recommender, UserIdx};
 use serde::Serialize;
 
 use super::{PipelineError, Prepared, TrainedModel};
@@ -33,7 +33,8 @@ pub struct Recommendation {
     pub reasons: Vec<String>,
 }
 
-/// The best items that the user has not used yet, each with reasons where the model has any.
+/// The best items that the user has not used yet, each with reasons where the model has any. A
+/// brand-new user is folded in by what is known of them where the model can.
 ///
 /// # Errors
 /// The user is unknown, or the model gives a score that is not a number.
@@ -52,11 +53,12 @@ pub fn recommend(
     let user = UserIdx::new(position);
     let history = prepared.split.seen_for_test.items(user);
     let counts = prepared.split.train.item_counts();
-    let list = trained.model.recommend(user, request.k, history)?;
+    let model = prepared.with_newcomers(trained.model.as_ref());
+    let list = model.recommend(user, request.k, history)?;
     list.iter()
         .enumerate()
         .map(|(place, scored)| {
-            let reasons = trained.model.explain(user, scored.item, history, request.reasons)?;
+            let reasons = model.explain(user, scored.item, history, request.reasons)?;
             let item = &prepared.dataset.items[scored.item.index()];
             Ok(Recommendation {
                 rank: place + 1,

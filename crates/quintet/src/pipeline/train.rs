@@ -84,7 +84,7 @@ fn train_one(
     };
     let begun = Instant::now();
     let data = prepared.training_data();
-    let valid = &prepared.split.valid;
+    let valid = prepared.validation();
     let fitted =
         fit_model(fit.as_ref(), data, valid, context, &config.train, place.as_ref(), progress)?;
     if let Some(w) = workspace {

@@ -1,4 +1,4 @@
-//! The pipeline with an encoder that counts.
+//! The pipeline: what is encoded, and what reaches the models.
 
 // Helpers of tests fail by panicking, like the tests themselves.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
@@ -6,3 +6,4 @@
 mod clip;
 mod counting;
 mod encode;
+mod prepare;
