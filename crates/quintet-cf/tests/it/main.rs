@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod next_item;
+
 use quintet_core::Registry;
 use quintet_testkit::{check_recommender, devices};
 
