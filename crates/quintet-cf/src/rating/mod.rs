@@ -27,7 +27,9 @@ mod svdpp;
 
 pub use baseline::{BaselineConfig, BiasConfig, BiasMethod};
 pub use co_clustering::CoClusteringConfig;
-pub use cross_validation::{CrossValidation, FoldScore, cross_validate, deal_folds};
+pub use cross_validation::{
+    CrossValidation, FoldScore, cross_validate, cross_validate_by, deal_folds,
+};
 pub use factor_form::Link;
 pub use fitted::{OutputConfig, Unknown};
 pub use knn::{KnnKind, RatingItemKnnConfig, RatingKnnConfig, RatingUserKnnConfig};

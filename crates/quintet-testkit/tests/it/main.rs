@@ -7,6 +7,7 @@
 mod encoders;
 mod fusions;
 mod metrics;
+mod ratings;
 mod recommenders;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
