@@ -8,9 +8,10 @@ NEIGHBOURS is the program that Cargo names, WORK a folder for what is generated.
 with a line of names `userID itemID x_label` (part 0 is used), tables of MovieLens (four columns,
 no names), or `generated`: 20 M interactions of 140,000 users with 27,000 items, the same on every
 run. Both sides have THREADS threads and run in turns, each in a process of its own; times are of
-the fit alone, memory is the peak of the whole process. Lists are the ten best unseen items of up
-to 2,000 users; they count as equal when they hold the same items in the same order, or in another
-where the peer's scores are equal to 1e-6 of the larger.
+the fit alone, on the clock and of the processor (which says more where other programs run),
+memory is the peak of the whole process. Lists are the ten best unseen items of up to 2,000 users;
+they count as equal when they hold the same items in the same order, or in another where the
+peer's scores are equal to 1e-6 of the larger.
 """
 
 import argparse
@@ -105,6 +106,11 @@ def prepare(work, data):
     return folder
 
 
+def now():
+    """Seconds on the clock, and of the processor in all threads of this process."""
+    return np.array([time.perf_counter(), time.process_time()])
+
+
 def peer_scores(name, x):
     """Fits the peer; gives its seconds and a function from users to scores."""
     kind, what = name.split()
@@ -113,18 +119,18 @@ def peer_scores(name, x):
         cls = {"cosine": near.CosineRecommender, "tfidf": near.TFIDFRecommender,
                "bm25": near.BM25Recommender}[what]
         model = cls(K=100, num_threads=THREADS)
-        start = time.perf_counter()
+        start = now()
         model.fit(x, show_progress=False)
-        seconds = time.perf_counter() - start
+        seconds = now() - start
         return seconds, lambda users: (x[users] @ model.similarity).toarray()
     if kind == "numpy":
-        start = time.perf_counter()
+        start = now()
         g = (x.T @ x).toarray()
         g[np.diag_indices_from(g)] += 200.0
         p = np.linalg.inv(g)
         b = -p / np.diag(p)
         np.fill_diagonal(b, 0.0)
-        seconds = time.perf_counter() - start
+        seconds = now() - start
         return seconds, lambda users: x[users] @ b
     if kind == "cornac":
         import cornac
@@ -132,9 +138,9 @@ def peer_scores(name, x):
         data = cornac.data.Dataset.build(
             list(zip(map(str, cells.row), map(str, cells.col), cells.data)))
         model = cornac.models.EASE(lamb=200.0, posB=False, verbose=False)
-        start = time.perf_counter()
+        start = now()
         model.fit(data)
-        seconds = time.perf_counter() - start
+        seconds = now() - start
         items = np.array([data.iid_map.get(str(i), -1) for i in range(x.shape[1])])
 
         def score(users):
@@ -147,7 +153,7 @@ def peer_scores(name, x):
         return seconds, score
     if kind == "scipy":
         from scipy.sparse import csr_matrix, diags
-        start = time.perf_counter()
+        start = now()
         degree_u, degree_i = np.asarray(x.sum(1)).ravel(), np.asarray(x.sum(0)).ravel()
         inverse = lambda d, e: np.where(d > 0, np.maximum(d, 1.0) ** -e, 0.0)
         to_item = diags(inverse(degree_u, 0.8)) @ x
@@ -163,14 +169,14 @@ def peer_scores(name, x):
         sizes = np.array([len(k) for k in keep])
         keep = np.concatenate(keep)
         w = csr_matrix((w.data[keep], w.indices[keep], np.r_[0, np.cumsum(sizes)]), shape=w.shape)
-        seconds = time.perf_counter() - start
+        seconds = now() - start
         return seconds, lambda users: (x[users] @ w).toarray()
     if kind == "sklearn":
         from sklearn.linear_model import ElasticNet
         n = x.shape[0]
         columns = x.tocsc()
         w = np.zeros((x.shape[1], x.shape[1]))
-        start = time.perf_counter()
+        start = now()
         for target in range(x.shape[1]):
             begin, end = columns.indptr[target:target + 2]
             y = np.asarray(columns[:, target].todense()).ravel()
@@ -180,7 +186,7 @@ def peer_scores(name, x):
                              fit_intercept=False, tol=1e-4, max_iter=100)
             w[:, target] = net.fit(columns, y).coef_
             columns.data[begin:end] = own
-        seconds = time.perf_counter() - start
+        seconds = now() - start
         return seconds, lambda users: x[users] @ w
     raise ValueError(name)
 
@@ -199,7 +205,7 @@ def run_peer(name, folder, lists):
             items.append(np.argsort(-scores, axis=1, kind="stable")[:, :10])
             values.append(scores)
         np.savez(lists, items=np.concatenate(items), scores=np.concatenate(values))
-    print(json.dumps({"seconds": seconds, "peak_mb": peak}))
+    print(json.dumps({"seconds": seconds[0], "cpu": seconds[1], "peak_mb": peak}))
 
 
 def equal_lists(ours, lists):
@@ -244,14 +250,17 @@ def compare(args, folder, name):
     if None in ours:
         return
     median = lambda runs, key: statistics.median(run[key] for run in runs)
-    line = f"| {folder.name} | {name} | {median(ours, 'seconds'):.3f} | "
+    line = (f"| {folder.name} | {name} | {median(ours, 'seconds'):.3f} | "
+            f"{median(ours, 'cpu'):.2f} | ")
     if peer and None not in theirs:
-        ratio = statistics.median(t["seconds"] / o["seconds"] for o, t in zip(ours, theirs))
-        line += (f"{peer} | {median(theirs, 'seconds'):.3f} | {ratio:.2f} | "
+        ratio = lambda key: statistics.median(
+            t[key] / max(o[key], 0.005) for o, t in zip(ours, theirs))
+        line += (f"{peer} | {median(theirs, 'seconds'):.3f} | {median(theirs, 'cpu'):.2f} | "
+                 f"{ratio('seconds'):.2f} | {ratio('cpu'):.2f} | "
                  f"{100 * equal_lists(own_lists, peer_lists):.2f} % | "
                  f"{median(ours, 'peak_mb'):.0f} | {median(theirs, 'peak_mb'):.0f} |")
     else:
-        line += f"– | – | – | – | {median(ours, 'peak_mb'):.0f} | – |"
+        line += f"– | – | – | – | – | – | {median(ours, 'peak_mb'):.0f} | – |"
     print(line, flush=True)
 
 
@@ -266,8 +275,9 @@ def main():
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--only", default="")
     args = parser.parse_args()
-    print("| data | model | s | peer | s | ratio | equal lists | MB | MB of the peer |")
-    print("|---|---|---|---|---|---|---|---|---|", flush=True)
+    print("| data | model | s | CPU s | peer | s | CPU s | ratio | ratio of CPU | equal lists "
+          "| MB | MB of the peer |")
+    print("|---|---|---|---|---|---|---|---|---|---|---|---|", flush=True)
     for data in args.data:
         folder = prepare(args.work, data)
         for name in ROWS:
