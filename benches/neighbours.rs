@@ -5,9 +5,10 @@
 //! ```
 //!
 //! `FOLDER` holds `shape.txt` (users and items), `indptr.bin` (64 bits) and `indices.bin` (32 bits,
-//! little-endian): interactions of value 1 by user. Prints a line of JSON with the seconds of the
-//! fit, without reading, on the clock and of the processor, and the most memory that the process held; with `LISTS`, the ten best
-//! unseen items of every user named in `users.bin` are written there, 32 bits each.
+//! little-endian): interactions by user, of value 1 or as `values.bin` (32 bits) says. Prints a
+//! line of JSON with the seconds of the fit, without reading, on the clock and of the processor,
+//! and the most memory that the process held; with `LISTS`, the ten best unseen items of every
+//! user named in `users.bin` are written there, 32 bits each.
 #![allow(clippy::print_stdout)] // a program that talks to its script
 
 use std::fs;
@@ -71,11 +72,16 @@ fn read(folder: &str) -> Result<Interactions> {
         .map(|c| usize::from_le_bytes([c[0], c[1], c[2], c[3], c[4], c[5], c[6], c[7]]))
         .collect();
     let mut items = words(&format!("{folder}/indices.bin"))?;
+    let path = format!("{folder}/values.bin");
+    let mut values: Box<dyn Iterator<Item = f32>> = match fs::exists(&path)? {
+        true => Box::new(words(&path)?.map(f32::from_bits)),
+        false => Box::new(std::iter::repeat(1.0)),
+    };
     let nnz = indptr.last().copied().unwrap_or(0);
     let cells = indptr.windows(2).enumerate().flat_map(|(u, w)| {
-        let row: Vec<u32> = items.by_ref().take(w[1] - w[0]).collect();
+        let row: Vec<(u32, f32)> = items.by_ref().zip(&mut values).take(w[1] - w[0]).collect();
         let user = UserIdx::new(u);
-        row.into_iter().map(move |item| Triplet { user, item: ItemIdx(item), value: 1.0 })
+        row.into_iter().map(move |(item, value)| Triplet { user, item: ItemIdx(item), value })
     });
     Ok(Interactions::from_sorted(n_users, n_items, nnz, cells)?)
 }

@@ -6,7 +6,7 @@
 
 NEIGHBOURS is the program that Cargo names, WORK a folder for what is generated. DATA are tables
 with a line of names `userID itemID x_label` (part 0 is used), tables of MovieLens (four columns,
-no names), or `generated`: 20 M interactions of 140,000 users with 27,000 items, the same on every
+no names; their ratings count), or `generated`: 20 M interactions of 140,000 users with 27,000 items, the same on every
 run. Both sides have THREADS threads and run in turns, each in a process of its own; times are of
 the fit alone, on the clock and of the processor (which says more where other programs run),
 memory is the peak of the whole process. Lists are the ten best unseen items of up to 2,000 users;
@@ -53,11 +53,14 @@ def load(path):
     indptr = np.fromfile(folder / "indptr.bin", dtype=np.int64)
     indices = np.fromfile(folder / "indices.bin", dtype=np.int32)
     index = np.int32 if indptr[-1] < 2**31 else np.int64
-    return csr_matrix((np.ones(len(indices)), indices, indptr.astype(index)), shape=shape)
+    values = np.ones(len(indices))
+    if (folder / "values.bin").exists():
+        values = np.fromfile(folder / "values.bin", dtype=np.float32).astype(np.float64)
+    return csr_matrix((values, indices, indptr.astype(index)), shape=shape)
 
 
-def save(folder, users, items):
-    """Pairs, each at most once."""
+def save(folder, users, items, values=None):
+    """Pairs, each at most once; without values they are ones."""
     folder.mkdir(parents=True, exist_ok=True)
     n_users, n_items = int(users.max()) + 1, int(items.max()) + 1
     order = np.lexsort((items, users))
@@ -66,6 +69,8 @@ def save(folder, users, items):
     np.cumsum(np.bincount(users, minlength=n_users), out=indptr[1:])
     indptr.tofile(folder / "indptr.bin")
     items.astype(np.uint32).tofile(folder / "indices.bin")
+    if values is not None:
+        values[order].astype(np.float32).tofile(folder / "values.bin")
     chosen = np.random.default_rng(1).permutation(n_users)[:2000]
     np.sort(chosen).astype(np.uint32).tofile(folder / "users.bin")
     (folder / "shape.txt").write_text(f"{n_users} {n_items}\n")
@@ -89,6 +94,7 @@ def generate(folder, n_users=140_000, n_items=27_000, nnz=20_000_000):
 
 def prepare(work, data):
     name = "generated" if data == "generated" else Path(data).stem
+    name = "ml-100k" if name == "u" else name
     folder = Path(work) / name
     if not (folder / "shape.txt").exists():
         if data == "generated":
@@ -99,10 +105,10 @@ def prepare(work, data):
             if head.startswith("userID"):
                 table = np.loadtxt(data, dtype=np.int64, delimiter="\t", skiprows=1)
                 table = table[table[:, 2] == 0]
+                save(folder, table[:, 0], table[:, 1])
             else:
                 table = np.loadtxt(data, dtype=np.int64, delimiter="\t")
-                table[:, :2] -= 1
-            save(folder, table[:, 0], table[:, 1])
+                save(folder, table[:, 0] - 1, table[:, 1] - 1, table[:, 2])
     return folder
 
 
@@ -156,9 +162,10 @@ def peer_scores(name, x):
         start = now()
         degree_u, degree_i = np.asarray(x.sum(1)).ravel(), np.asarray(x.sum(0)).ravel()
         inverse = lambda d, e: np.where(d > 0, np.maximum(d, 1.0) ** -e, 0.0)
-        to_item = diags(inverse(degree_u, 0.8)) @ x
-        to_user = diags(inverse(degree_i, 0.8)) @ x.T.tocsr()
-        w = (to_user @ to_item @ diags(inverse(degree_i, 0.4))).tocsr()
+        to_item = diags(inverse(degree_u, 0.8)) @ x.power(0.8)
+        to_user = diags(inverse(degree_i, 0.8)) @ x.T.tocsr().power(0.8)
+        n_users = np.asarray((x > 0).sum(0)).ravel()
+        w = (to_user @ to_item @ diags(inverse(n_users, 0.4))).tocsr()
         w.setdiag(0.0)
         w.eliminate_zeros()
         keep = []
@@ -239,6 +246,7 @@ def compare(args, folder, name):
         return
     if peer and too_large(peer.split()[0]):
         peer = None
+    params = {**params, "use_values": (folder / "values.bin").exists()}
     own_lists, peer_lists = folder / "own.bin", folder / "peer.npz"
     ours, theirs = [], []
     for turn in range(args.repeats):
