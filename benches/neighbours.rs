@@ -5,9 +5,10 @@
 //! ```
 //!
 //! `FOLDER` holds `shape.txt` (users and items), `indptr.bin` (64 bits) and `indices.bin` (32 bits,
-//! little-endian): interactions of value 1 by user. Prints a line of JSON with the seconds of the
-//! fit, without reading, and the most memory that the process held; with `LISTS`, the ten best
-//! unseen items of every user named in `users.bin` are written there, 32 bits each.
+//! little-endian): interactions by user, of value 1 or as `values.bin` (32 bits) says. Prints a
+//! line of JSON with the seconds of the fit, without reading, on the clock and of the processor,
+//! and the most memory that the process held; with `LISTS`, the ten best unseen items of every
+//! user named in `users.bin` are written there, 32 bits each.
 #![allow(clippy::print_stdout)] // a program that talks to its script
 
 use std::fs;
@@ -31,11 +32,12 @@ fn main() -> Result<()> {
     let context = FitContext { device, seed: SeedStream::new(1) };
     let known = Registries::new()?;
     let fit = (known.models.get(model)?.build)(&serde_json::from_str(params)?)?;
-    let begin = Instant::now();
+    let (begin, cpu) = (Instant::now(), cpu()?);
     let Fitting::Fitted(fitted) = fit.start(TrainingData::new(&train, &features), &context)? else {
         bail!("{model} has epochs")
     };
     let seconds = begin.elapsed().as_secs_f64();
+    let cpu = self::cpu()? - cpu;
     let peak_mb = peak()?;
     if let Some(path) = rest.first() {
         let users: Vec<UserIdx> = words(&format!("{folder}/users.bin"))?.map(UserIdx).collect();
@@ -49,7 +51,7 @@ fn main() -> Result<()> {
         }
         fs::write(path, bytes)?;
     }
-    println!("{}", serde_json::json!({ "seconds": seconds, "peak_mb": peak_mb }));
+    println!("{}", serde_json::json!({ "seconds": seconds, "cpu": cpu, "peak_mb": peak_mb }));
     Ok(())
 }
 
@@ -70,13 +72,28 @@ fn read(folder: &str) -> Result<Interactions> {
         .map(|c| usize::from_le_bytes([c[0], c[1], c[2], c[3], c[4], c[5], c[6], c[7]]))
         .collect();
     let mut items = words(&format!("{folder}/indices.bin"))?;
+    let path = format!("{folder}/values.bin");
+    let mut values: Box<dyn Iterator<Item = f32>> = match fs::exists(&path)? {
+        true => Box::new(words(&path)?.map(f32::from_bits)),
+        false => Box::new(std::iter::repeat(1.0)),
+    };
     let nnz = indptr.last().copied().unwrap_or(0);
     let cells = indptr.windows(2).enumerate().flat_map(|(u, w)| {
-        let row: Vec<u32> = items.by_ref().take(w[1] - w[0]).collect();
+        let row: Vec<(u32, f32)> = items.by_ref().zip(&mut values).take(w[1] - w[0]).collect();
         let user = UserIdx::new(u);
-        row.into_iter().map(move |item| Triplet { user, item: ItemIdx(item), value: 1.0 })
+        row.into_iter().map(move |(item, value)| Triplet { user, item: ItemIdx(item), value })
     });
     Ok(Interactions::from_sorted(n_users, n_items, nnz, cells)?)
+}
+
+/// Seconds that the processor worked for this process, all threads together.
+fn cpu() -> Result<f64> {
+    let stat = fs::read_to_string("/proc/self/stat")?;
+    // The name of the program, in brackets, may hold blanks.
+    let (_, fields) = stat.rsplit_once(')').context("no name")?;
+    let ticks: Vec<f64> =
+        fields.split_whitespace().skip(11).take(2).map(str::parse).collect::<Result<_, _>>()?;
+    Ok(ticks.iter().sum::<f64>() / 100.0)
 }
 
 /// The most memory that the process held so far, in MB.

@@ -6,11 +6,12 @@
 
 NEIGHBOURS is the program that Cargo names, WORK a folder for what is generated. DATA are tables
 with a line of names `userID itemID x_label` (part 0 is used), tables of MovieLens (four columns,
-no names), or `generated`: 20 M interactions of 140,000 users with 27,000 items, the same on every
+no names; their ratings count), or `generated`: 20 M interactions of 140,000 users with 27,000 items, the same on every
 run. Both sides have THREADS threads and run in turns, each in a process of its own; times are of
-the fit alone, memory is the peak of the whole process. Lists are the ten best unseen items of up
-to 2,000 users; they count as equal when they hold the same items in the same order, or in another
-where the peer's scores are equal to 1e-6 of the larger.
+the fit alone, on the clock and of the processor (which says more where other programs run),
+memory is the peak of the whole process. Lists are the ten best unseen items of up to 2,000 users;
+they count as equal when they hold the same items in the same order, or in another where the
+peer's scores are equal to 1e-6 of the larger.
 """
 
 import argparse
@@ -52,11 +53,14 @@ def load(path):
     indptr = np.fromfile(folder / "indptr.bin", dtype=np.int64)
     indices = np.fromfile(folder / "indices.bin", dtype=np.int32)
     index = np.int32 if indptr[-1] < 2**31 else np.int64
-    return csr_matrix((np.ones(len(indices)), indices, indptr.astype(index)), shape=shape)
+    values = np.ones(len(indices))
+    if (folder / "values.bin").exists():
+        values = np.fromfile(folder / "values.bin", dtype=np.float32).astype(np.float64)
+    return csr_matrix((values, indices, indptr.astype(index)), shape=shape)
 
 
-def save(folder, users, items):
-    """Pairs, each at most once."""
+def save(folder, users, items, values=None):
+    """Pairs, each at most once; without values they are ones."""
     folder.mkdir(parents=True, exist_ok=True)
     n_users, n_items = int(users.max()) + 1, int(items.max()) + 1
     order = np.lexsort((items, users))
@@ -65,6 +69,8 @@ def save(folder, users, items):
     np.cumsum(np.bincount(users, minlength=n_users), out=indptr[1:])
     indptr.tofile(folder / "indptr.bin")
     items.astype(np.uint32).tofile(folder / "indices.bin")
+    if values is not None:
+        values[order].astype(np.float32).tofile(folder / "values.bin")
     chosen = np.random.default_rng(1).permutation(n_users)[:2000]
     np.sort(chosen).astype(np.uint32).tofile(folder / "users.bin")
     (folder / "shape.txt").write_text(f"{n_users} {n_items}\n")
@@ -88,6 +94,7 @@ def generate(folder, n_users=140_000, n_items=27_000, nnz=20_000_000):
 
 def prepare(work, data):
     name = "generated" if data == "generated" else Path(data).stem
+    name = "ml-100k" if name == "u" else name
     folder = Path(work) / name
     if not (folder / "shape.txt").exists():
         if data == "generated":
@@ -98,11 +105,16 @@ def prepare(work, data):
             if head.startswith("userID"):
                 table = np.loadtxt(data, dtype=np.int64, delimiter="\t", skiprows=1)
                 table = table[table[:, 2] == 0]
+                save(folder, table[:, 0], table[:, 1])
             else:
                 table = np.loadtxt(data, dtype=np.int64, delimiter="\t")
-                table[:, :2] -= 1
-            save(folder, table[:, 0], table[:, 1])
+                save(folder, table[:, 0] - 1, table[:, 1] - 1, table[:, 2])
     return folder
+
+
+def now():
+    """Seconds on the clock, and of the processor in all threads of this process."""
+    return np.array([time.perf_counter(), time.process_time()])
 
 
 def peer_scores(name, x):
@@ -113,18 +125,18 @@ def peer_scores(name, x):
         cls = {"cosine": near.CosineRecommender, "tfidf": near.TFIDFRecommender,
                "bm25": near.BM25Recommender}[what]
         model = cls(K=100, num_threads=THREADS)
-        start = time.perf_counter()
+        start = now()
         model.fit(x, show_progress=False)
-        seconds = time.perf_counter() - start
+        seconds = now() - start
         return seconds, lambda users: (x[users] @ model.similarity).toarray()
     if kind == "numpy":
-        start = time.perf_counter()
+        start = now()
         g = (x.T @ x).toarray()
         g[np.diag_indices_from(g)] += 200.0
         p = np.linalg.inv(g)
         b = -p / np.diag(p)
         np.fill_diagonal(b, 0.0)
-        seconds = time.perf_counter() - start
+        seconds = now() - start
         return seconds, lambda users: x[users] @ b
     if kind == "cornac":
         import cornac
@@ -132,9 +144,9 @@ def peer_scores(name, x):
         data = cornac.data.Dataset.build(
             list(zip(map(str, cells.row), map(str, cells.col), cells.data)))
         model = cornac.models.EASE(lamb=200.0, posB=False, verbose=False)
-        start = time.perf_counter()
+        start = now()
         model.fit(data)
-        seconds = time.perf_counter() - start
+        seconds = now() - start
         items = np.array([data.iid_map.get(str(i), -1) for i in range(x.shape[1])])
 
         def score(users):
@@ -147,12 +159,13 @@ def peer_scores(name, x):
         return seconds, score
     if kind == "scipy":
         from scipy.sparse import csr_matrix, diags
-        start = time.perf_counter()
+        start = now()
         degree_u, degree_i = np.asarray(x.sum(1)).ravel(), np.asarray(x.sum(0)).ravel()
         inverse = lambda d, e: np.where(d > 0, np.maximum(d, 1.0) ** -e, 0.0)
-        to_item = diags(inverse(degree_u, 0.8)) @ x
-        to_user = diags(inverse(degree_i, 0.8)) @ x.T.tocsr()
-        w = (to_user @ to_item @ diags(inverse(degree_i, 0.4))).tocsr()
+        to_item = diags(inverse(degree_u, 0.8)) @ x.power(0.8)
+        to_user = diags(inverse(degree_i, 0.8)) @ x.T.tocsr().power(0.8)
+        n_users = np.asarray((x > 0).sum(0)).ravel()
+        w = (to_user @ to_item @ diags(inverse(n_users, 0.4))).tocsr()
         w.setdiag(0.0)
         w.eliminate_zeros()
         keep = []
@@ -163,14 +176,14 @@ def peer_scores(name, x):
         sizes = np.array([len(k) for k in keep])
         keep = np.concatenate(keep)
         w = csr_matrix((w.data[keep], w.indices[keep], np.r_[0, np.cumsum(sizes)]), shape=w.shape)
-        seconds = time.perf_counter() - start
+        seconds = now() - start
         return seconds, lambda users: (x[users] @ w).toarray()
     if kind == "sklearn":
         from sklearn.linear_model import ElasticNet
         n = x.shape[0]
         columns = x.tocsc()
         w = np.zeros((x.shape[1], x.shape[1]))
-        start = time.perf_counter()
+        start = now()
         for target in range(x.shape[1]):
             begin, end = columns.indptr[target:target + 2]
             y = np.asarray(columns[:, target].todense()).ravel()
@@ -180,7 +193,7 @@ def peer_scores(name, x):
                              fit_intercept=False, tol=1e-4, max_iter=100)
             w[:, target] = net.fit(columns, y).coef_
             columns.data[begin:end] = own
-        seconds = time.perf_counter() - start
+        seconds = now() - start
         return seconds, lambda users: x[users] @ w
     raise ValueError(name)
 
@@ -199,7 +212,7 @@ def run_peer(name, folder, lists):
             items.append(np.argsort(-scores, axis=1, kind="stable")[:, :10])
             values.append(scores)
         np.savez(lists, items=np.concatenate(items), scores=np.concatenate(values))
-    print(json.dumps({"seconds": seconds, "peak_mb": peak}))
+    print(json.dumps({"seconds": seconds[0], "cpu": seconds[1], "peak_mb": peak}))
 
 
 def equal_lists(ours, lists):
@@ -233,6 +246,7 @@ def compare(args, folder, name):
         return
     if peer and too_large(peer.split()[0]):
         peer = None
+    params = {**params, "use_values": (folder / "values.bin").exists()}
     own_lists, peer_lists = folder / "own.bin", folder / "peer.npz"
     ours, theirs = [], []
     for turn in range(args.repeats):
@@ -244,14 +258,17 @@ def compare(args, folder, name):
     if None in ours:
         return
     median = lambda runs, key: statistics.median(run[key] for run in runs)
-    line = f"| {folder.name} | {name} | {median(ours, 'seconds'):.3f} | "
+    line = (f"| {folder.name} | {name} | {median(ours, 'seconds'):.3f} | "
+            f"{median(ours, 'cpu'):.2f} | ")
     if peer and None not in theirs:
-        ratio = statistics.median(t["seconds"] / o["seconds"] for o, t in zip(ours, theirs))
-        line += (f"{peer} | {median(theirs, 'seconds'):.3f} | {ratio:.2f} | "
+        ratio = lambda key: statistics.median(
+            t[key] / max(o[key], 0.005) for o, t in zip(ours, theirs))
+        line += (f"{peer} | {median(theirs, 'seconds'):.3f} | {median(theirs, 'cpu'):.2f} | "
+                 f"{ratio('seconds'):.2f} | {ratio('cpu'):.2f} | "
                  f"{100 * equal_lists(own_lists, peer_lists):.2f} % | "
                  f"{median(ours, 'peak_mb'):.0f} | {median(theirs, 'peak_mb'):.0f} |")
     else:
-        line += f"– | – | – | – | {median(ours, 'peak_mb'):.0f} | – |"
+        line += f"– | – | – | – | – | – | {median(ours, 'peak_mb'):.0f} | – |"
     print(line, flush=True)
 
 
@@ -266,8 +283,9 @@ def main():
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--only", default="")
     args = parser.parse_args()
-    print("| data | model | s | peer | s | ratio | equal lists | MB | MB of the peer |")
-    print("|---|---|---|---|---|---|---|---|---|", flush=True)
+    print("| data | model | s | CPU s | peer | s | CPU s | ratio | ratio of CPU | equal lists "
+          "| MB | MB of the peer |")
+    print("|---|---|---|---|---|---|---|---|---|---|---|---|", flush=True)
     for data in args.data:
         folder = prepare(args.work, data)
         for name in ROWS:

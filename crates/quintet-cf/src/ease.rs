@@ -197,7 +197,7 @@ impl EaseConfig {
                 par,
             );
         }
-        (0..n).for_each(|i| a[i * n + i] = a[i * n + i] + T::from(self.l2));
+        (0..n).for_each(|i| a[i * n + i] += T::from(self.l2));
         invert_spd(MatMut::from_column_major_slice_mut(&mut a, n, n), par).map_err(|_| {
             let reason = format!(
                 "the products of the items with l2 = {} on the diagonal cannot be inverted; raise \
@@ -209,7 +209,7 @@ impl EaseConfig {
         mirror(&mut a, n);
         let scale: Vec<T> = (0..n).map(|j| T::from(-1.0) / a[j * n + j]).collect();
         a.par_chunks_mut(n.max(1)).enumerate().for_each(|(source, row)| {
-            row.iter_mut().zip(&scale).for_each(|(w, s)| *w = *w * *s);
+            row.iter_mut().zip(&scale).for_each(|(w, s)| *w *= *s);
             row[source] = T::from(0.0);
         });
         Ok(a)

@@ -1,9 +1,10 @@
-//! EASE for many items: each target regressed on its nearest items alone.
+//! EASE for many items: each target regressed on a few items alone.
 //!
 //! Steck, "Markov Random Fields for Collaborative Filtering", NeurIPS 2019, section 3.2: the
 //! support of the weights is chosen first, then the closed form is solved within it. Here the
-//! support of target `j` are its `neighbours` with the largest cosine, and every column has a
-//! solution of its own: `(G_CC + λ I) w = G_Cj`, which minimises
+//! support of target `j` are the `neighbours` that explain the most of it on their own,
+//! `G_kj² / (G_kk + λ)` (the paper thresholds correlations, which prefers rare items), and every
+//! column has a solution of its own: `(G_CC + λ I) w = G_Cj`, which minimises
 //! `‖X_j − X_C w‖² + λ‖w‖²` exactly. (The paper also shares one inverse between several columns
 //! of a support, which is faster and not exact.) With all items in the support it is EASE.
 //! Cost: `O(n_items · neighbours³)` and the sparse `XᵀX`, 8 bytes a number; nothing of the size
@@ -48,7 +49,7 @@ impl Default for EaseSparseConfig {
 pub(crate) fn entry() -> ModelEntry {
     ModelEntry {
         name: NAME,
-        summary: "EASE within each item's nearest items, for many items (Steck 2019)",
+        summary: "EASE on a few items a target, for many items (Steck 2019)",
         build: |params| Ok(Box::new(parse_params::<EaseSparseConfig>(NAME, params)?)),
         load: |state| Ok(Box::new(ItemWeights::load(NAME, state)?)),
         tiny: r#"{"l2": 5.0, "neighbours": 20}"#,
@@ -86,9 +87,9 @@ impl EaseSparseConfig {
         Ok(ItemWeights::new(NAME, history, influence, self.use_values))
     }
 
-    /// The weights of one target on its nearest items.
+    /// The weights of one target on those items.
     fn column(&self, gram: &Gram, target: usize) -> Result<Vec<Offer>, FitError> {
-        let support = nearest(gram, target, self.neighbours);
+        let support = nearest(gram, target, self.neighbours, self.l2);
         let n = support.len();
         let mut a = Mat::<f64>::zeros(n, n);
         let mut w = Mat::<f64>::zeros(n, 1);
@@ -137,19 +138,18 @@ pub(crate) fn gram_of(
     })
 }
 
-/// The up to `k` items with the largest positive cosine with `item`, ascending; all others when
-/// `k` is their number or more.
-pub(crate) fn nearest(gram: &Gram, item: usize, k: usize) -> Vec<u32> {
+/// The up to `k` items that explain the most of `item` on their own, `G_kj² / (G_kk + l2)`,
+/// ascending; all others when `k` is their number or more.
+pub(crate) fn nearest(gram: &Gram, item: usize, k: usize, l2: f32) -> Vec<u32> {
     if k + 1 >= gram.n() {
         return (0..gram.n() as u32).filter(|other| *other as usize != item).collect();
     }
     let mut best = Best::default();
     let (columns, values) = gram.row(item);
     for (&other, &product) in columns.iter().zip(values) {
-        // All share the length of `item`.
-        let cosine = product / gram.get(other as usize, other).sqrt();
-        if other as usize != item && cosine > 0.0 && cosine >= best.least() {
-            best.push(k, other, cosine);
+        let explains = product * product / (gram.square(other as usize) + l2);
+        if other as usize != item && explains > 0.0 && explains >= best.least() {
+            best.push(k, other, explains);
         }
     }
     let mut items: Vec<u32> = best.finish(k).into_iter().map(|offer| offer.0).collect();
@@ -178,7 +178,7 @@ mod tests {
                 assert!((a - b).abs() < 1e-6, "{source} {target}: {a} {b}");
             }
         }
-        // Item 1 is nearest to item 2: 2 / (3 + 1).
+        // Item 1 explains the most of item 2: 2 / (3 + 1).
         let config = EaseSparseConfig { neighbours: 1, ..config };
         let one = config.fit(&train).unwrap();
         assert!((one.weight(1, 2) - 0.5).abs() < 1e-6 && one.weight(0, 2) == 0.0);

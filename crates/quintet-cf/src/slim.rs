@@ -12,7 +12,8 @@
 //!
 //! Software that divides the error by `2 n_users` and has `alpha` and `l1_ratio` means
 //! `l1 = n_users · alpha · l1_ratio`, `l2 = n_users · alpha · (1 − l1_ratio)`. With `neighbours`
-//! only the nearest items by cosine may enter a column (fsSLIM of the paper). Where values and
+//! only those items may enter a column that explain the most of it on their own (fsSLIM of the
+//! paper, which takes the nearest by cosine: where many items are rare, these are rare ones). Where values and
 //! weights are not negative, an item with `G_kj ≤ l1` cannot enter and is left out at once.
 //! Cost: the sparse `XᵀX`, 8 bytes a number; a sweep of a column costs the rows of `G` of what
 //! changed. Columns are fitted in parallel.
@@ -40,7 +41,7 @@ pub struct SlimConfig {
     pub l2: f32,
     /// Whether weights may be below 0, which is nearer to EASE.
     pub negative: bool,
-    /// Items that may enter a column, the nearest ones; all by default.
+    /// Items that may enter a column; all by default.
     pub neighbours: Option<usize>,
     /// Whether values (ratings) count; otherwise every interaction is 1.
     pub use_values: bool,
@@ -164,7 +165,7 @@ impl SlimConfig {
     fn candidates(&self, gram: &Gram, target: usize, screen: bool, l1: &[f32]) -> Vec<u32> {
         let least = l1.iter().copied().fold(f32::INFINITY, f32::min);
         if let Some(k) = self.neighbours {
-            return nearest(gram, target, k);
+            return nearest(gram, target, k, self.l2);
         }
         let (columns, values) = gram.row(target);
         let own = target as u32;
@@ -235,7 +236,7 @@ impl Column {
     /// Sets one weight to its best and says by how much it changed.
     fn step(&mut self, config: &SlimConfig, gram: &Gram, k: u32, l1: f64) -> f64 {
         let item = k as usize;
-        let square = f64::from(gram.get(item, k));
+        let square = f64::from(gram.square(item));
         let old = self.w[item];
         let pull = self.rest[item] + square * old;
         let denominator = square + f64::from(config.l2);
@@ -290,9 +291,9 @@ mod tests {
         let mut worst = 0.0f64;
         for j in 0..n {
             let mut error = dense[j].clone();
-            for k in 0..n {
+            for (k, other) in dense.iter().enumerate() {
                 let w = f64::from(model.weight(k, j));
-                error.iter_mut().zip(&dense[k]).for_each(|(e, x)| *e -= w * x);
+                error.iter_mut().zip(other).for_each(|(e, x)| *e -= w * x);
             }
             for k in (0..n).filter(|k| *k != j) {
                 let w = f64::from(model.weight(k, j));

@@ -10,6 +10,7 @@ pub(crate) struct Gram {
     indptr: Vec<usize>,
     columns: Vec<u32>,
     values: Vec<f32>,
+    diagonal: Vec<f32>,
 }
 
 impl Gram {
@@ -65,12 +66,18 @@ impl Gram {
                 }
             }
         }
-        Ok(Self { indptr: counts, columns, values })
+        let diagonal = (0..n).map(|row| terms.square(row)).collect();
+        Ok(Self { indptr: counts, columns, values, diagonal })
     }
 
     /// Number of rows.
     pub(crate) fn n(&self) -> usize {
         self.indptr.len() - 1
+    }
+
+    /// The product of `row` with itself.
+    pub(crate) fn square(&self, row: usize) -> f32 {
+        self.diagonal[row]
     }
 
     /// The columns of `row` that are not 0, ascending, and their numbers. The diagonal is always
