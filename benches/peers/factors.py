@@ -239,8 +239,8 @@ def rows(args, dim):
     lr, l2 = args.lr, args.bpr_l2
     sgd = dict(dim=dim, lr=lr, l2=l2)
     return {
-        "als": ("ials", dict(dim=dim, confidence="alpha", alpha=ALPHA, l2=L2, init="uniform",
-                             init_scale=0.01), dict(peer="als", solver="cg"), args.als_epochs),
+        "als": ("ials", dict(dim=dim, confidence="alpha", alpha=ALPHA, l2=L2, frequency_power=0,
+                             init="uniform", init_scale=0.01), dict(peer="als", solver="cg"), args.als_epochs),
         "bpr": ("bpr_sgd", sgd, dict(peer="bpr", lr=lr, l2=l2), args.bpr_epochs),
         "bpr-cornac": ("bpr_sgd", sgd, dict(peer="cornac-bpr", lr=lr, l2=l2), args.bpr_epochs),
         "lmf": ("logistic_mf", dict(dim=dim), dict(peer="lmf"), args.lmf_epochs),
@@ -280,7 +280,8 @@ def equal(args, dim, cells, shape, folder):
     (rng.random((shape[0] + shape[1], dim)) * 0.01).astype(np.float32).tofile(first)
     for solver in ["cholesky", "cg"]:
         out = os.path.join(folder, "out.bin")
-        params = dict(dim=dim, confidence="alpha", alpha=ALPHA, l2=L2, solver=solver)
+        params = dict(dim=dim, confidence="alpha", alpha=ALPHA, l2=L2, frequency_power=0,
+                      solver=solver)
         _, a = ours(args, "ials", params, cells, 15, 1, out, shape, first)
         job = dict(peer="als", solver=solver, cells=cells, dim=dim, epochs=15, seed=1, out=out,
                    start=first)
