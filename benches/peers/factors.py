@@ -8,11 +8,13 @@
 
 FACTORS is the bench executable (target/debug/deps/factors-*). Every run is a process of its own
 with two threads; tools take turns; what is printed are medians over the epochs of all turns but
-the first of each, the ratio, peak memory of the whole process, and Recall@20 and NDCG@20 over all
+the first of each, the processor time an epoch of all threads (which other programs disturb less),
+the ratios, peak memory of the whole process, and Recall@20 and NDCG@20 over all
 items on what was held out (label 1 of a .inter file, else a tenth of the cells), with what was
 trained on left out. `--only als,bpr,bpr-cornac,lmf,equal` picks rows, `--dims 64,128` the widths,
 `--repeats 3` the turns. `equal` compares the ten best of every user after 15 iterations from the
-same factors, for both solvers.
+same factors, for both solvers. `--keep FOLDER` keeps the cells and what was held out there, and
+takes them from there the next time.
 """
 import argparse
 import json
@@ -86,6 +88,10 @@ def generate(n, n_users, n_items, seed=7):
 
 
 def prepare(args, folder):
+    path, rest = os.path.join(folder, "cells.bin"), os.path.join(folder, "held.npy")
+    if os.path.exists(rest):
+        n_users, n_items, _, columns = read_cells(path)
+        return path, np.load(rest), (n_users, n_items, len(columns))
     if args.inter:
         t = read_table(args.inter, 1)
         n_users, n_items = int(t[:, 0].max()) + 1, int(t[:, 1].max()) + 1
@@ -99,7 +105,7 @@ def prepare(args, folder):
             t = np.stack(generate(args.generate, n_users, n_items), 1)
         out = np.random.default_rng(5).random(len(t)) < 0.1
         train, held = t[~out], t[out]
-    path = os.path.join(folder, "cells.bin")
+    np.save(rest, held)
     nnz = write_cells(path, train[:, 0], train[:, 1], n_users, n_items)
     return path, held, (n_users, n_items, nnz)
 
@@ -149,7 +155,11 @@ def peer(args):
     job = json.loads(args.job)
     n_users, n_items, indptr, columns = read_cells(job["cells"])
     marks = []
-    mark = lambda *_: marks.append(time.perf_counter())
+    processor = []
+
+    def mark(*_):
+        marks.append(time.perf_counter())
+        processor.append(time.process_time())
     dim, epochs = job["dim"], job["epochs"]
     if job["peer"] == "cornac-bpr":
         import cornac
@@ -197,7 +207,8 @@ def peer(args):
     with open(job["out"], "wb") as f:
         for M in [X, Y, b]:
             np.ascontiguousarray(M, np.float32).tofile(f)
-    print(json.dumps(dict(seconds=seconds, peak=peak, dim=X.shape[1])))
+    print(json.dumps(dict(seconds=seconds, processor=(processor[-1] - processor[0]) / epochs,
+                          peak=peak, dim=X.shape[1])))
 
 
 def start(command, out, shape):
@@ -228,8 +239,8 @@ def rows(args, dim):
     lr, l2 = args.lr, args.bpr_l2
     sgd = dict(dim=dim, lr=lr, l2=l2)
     return {
-        "als": ("ials", dict(dim=dim, confidence="alpha", alpha=ALPHA, l2=L2, init="uniform",
-                             init_scale=0.01), dict(peer="als", solver="cg"), args.als_epochs),
+        "als": ("ials", dict(dim=dim, confidence="alpha", alpha=ALPHA, l2=L2, frequency_power=0,
+                             init="uniform", init_scale=0.01), dict(peer="als", solver="cg"), args.als_epochs),
         "bpr": ("bpr_sgd", sgd, dict(peer="bpr", lr=lr, l2=l2), args.bpr_epochs),
         "bpr-cornac": ("bpr_sgd", sgd, dict(peer="cornac-bpr", lr=lr, l2=l2), args.bpr_epochs),
         "lmf": ("logistic_mf", dict(dim=dim), dict(peer="lmf"), args.lmf_epochs),
@@ -248,15 +259,18 @@ def compare(args, name, dim, cells, held, shape, folder):
             report, factors = run()
             found[who].append((report, quality(factors, cells, held)))
     line = [f"{name:10} d={dim:<4}"]
-    medians = {}
+    medians, processor = {}, {}
     for who, runs in found.items():
         times = [s for report, _ in runs for s in (report["seconds"][1:] or report["seconds"])]
         medians[who] = statistics.median(times)
+        processor[who] = statistics.median(report["processor"] for report, _ in runs)
         peak = max(report["peak"] for report, _ in runs) / 1e6
         recall, ndcg = (np.array([q[k] for _, q in runs]) for k in (0, 1))
-        line.append(f"{who} {medians[who]:.4f} s (least {min(times):.4f}), {peak:.0f} MB, R@20 "
+        line.append(f"{who} {medians[who]:.4f} s (least {min(times):.4f}, processor "
+                    f"{processor[who]:.4f}), {peak:.0f} MB, R@20 "
                     f"{recall.mean():.4f}±{recall.std():.4f} N@20 {ndcg.mean():.4f}±{ndcg.std():.4f}")
-    line.append(f"ratio {medians['peer'] / medians['ours']:.2f}")
+    line.append(f"ratio {medians['peer'] / medians['ours']:.2f}, of processor time "
+                f"{processor['peer'] / max(processor['ours'], 1e-9):.2f}")
     print(" | ".join(line), flush=True)
 
 
@@ -266,7 +280,8 @@ def equal(args, dim, cells, shape, folder):
     (rng.random((shape[0] + shape[1], dim)) * 0.01).astype(np.float32).tofile(first)
     for solver in ["cholesky", "cg"]:
         out = os.path.join(folder, "out.bin")
-        params = dict(dim=dim, confidence="alpha", alpha=ALPHA, l2=L2, solver=solver)
+        params = dict(dim=dim, confidence="alpha", alpha=ALPHA, l2=L2, frequency_power=0,
+                      solver=solver)
         _, a = ours(args, "ials", params, cells, 15, 1, out, shape, first)
         job = dict(peer="als", solver=solver, cells=cells, dim=dim, epochs=15, seed=1, out=out,
                    start=first)
@@ -287,6 +302,7 @@ def main():
     parser.add_argument("--generate", type=int)
     parser.add_argument("--users", type=int, default=140_000)
     parser.add_argument("--items", type=int, default=27_000)
+    parser.add_argument("--keep")
     parser.add_argument("--only", default="als,bpr,bpr-cornac,lmf,equal")
     parser.add_argument("--dims", default="64,128")
     parser.add_argument("--repeats", type=int, default=3)
@@ -300,7 +316,7 @@ def main():
     if args.job:
         return peer(args)
     with tempfile.TemporaryDirectory() as folder:
-        cells, held, shape = prepare(args, folder)
+        cells, held, shape = prepare(args, args.keep or folder)
         print(f"{shape[0]} users, {shape[1]} items, {shape[2]} cells, {THREADS} threads each",
               flush=True)
         for dim in map(int, args.dims.split(",")):

@@ -8,7 +8,7 @@
 //! epoch here. Weights come in three conventions, see [`Confidence`], and both solvers take each.
 //!
 //! Differences: `YᵀY` is summed in 64 bits over blocks; rows without cells keep the factor 0, so
-//! an item that nobody used scores 0; negative values are an error (the `implicit` library reads
+//! an item that nobody used scores 0; factors below 1e-12 become 0; negative values are an error (the `implicit` library reads
 //! them as dislike). The loss of an epoch is the exact value of the objective after it, divided
 //! by the cells; it costs nothing, see `ials/cg.rs`.
 //! Cost: an iteration of `steps` conjugate-gradient steps takes
@@ -103,11 +103,11 @@ impl Default for IalsConfig {
     fn default() -> Self {
         Self {
             dim: 64,
-            confidence: Confidence::OnePlusAlpha,
-            alpha: 10.0,
-            alpha0: 0.1,
-            l2: 0.05,
-            frequency_power: 0.0,
+            confidence: Confidence::Revisited,
+            alpha: 1.0,
+            alpha0: 0.01,
+            l2: 0.03,
+            frequency_power: 1.0,
             solver: Solver::ConjugateGradient,
             cg_steps: 3,
             init: InitialFactors::Normal,
@@ -161,7 +161,7 @@ pub(crate) fn entry() -> ModelEntry {
         summary: "weighted least squares over all cells (Hu 2008, Rendle 2022), CG or Cholesky",
         build: |params| Ok(Box::new(parse_params::<IalsConfig>(NAME, params)?)),
         load: |state| Ok(Box::new(Ials::load(state)?)),
-        tiny: r#"{"dim": 4, "alpha": 4.0, "l2": 1.0}"#,
+        tiny: r#"{"dim": 4, "alpha0": 0.1, "l2": 0.1}"#,
     }
 }
 

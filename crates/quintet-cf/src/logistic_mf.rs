@@ -6,9 +6,11 @@
 //! all items, each row by one step of Adagrad with
 //! `∂x_u = Σ_i (α r - (1 + α r) σ(s)) y_i - λ x_u`.
 //!
-//! Differences: the sum over what was not observed runs over `negatives` draws for every cell of
-//! the row, as the paper proposes for large data; 0 takes every cell. Draws are uniform over the
-//! used rows of the other side that the row does not have. Rows without cells are not trained. The
+//! Differences: the sum over what was not observed runs over draws, as the paper proposes for large
+//! data, `negatives` of them for every observed cell; 0 takes every cell. Every row of a side draws
+//! the same number, uniformly over the used rows of the other side that it does not have: this is
+//! the paper's gradient with another α, and biases learn popularity. Draws in proportion to a
+//! row's own cells (the `implicit` library) hide it. Rows without cells are not trained. The
 //! user's bias is left out of the fitted model: it adds the same to all items. Adagrad divides by
 //! the root of the sum of squares and 1e-6.
 //! Cost: `2 nnz (1 + negatives) d` multiply-adds an epoch and side; `users · items · d` for 0.
@@ -41,7 +43,7 @@ pub struct LogisticMfConfig {
     pub l2: f32,
     /// `α`: how much more an observed cell weighs.
     pub alpha: f32,
-    /// Unobserved cells that are drawn for each observed one; 0 takes all.
+    /// Unobserved cells that are drawn for each observed one, on average; 0 takes all.
     pub negatives: usize,
     /// Deviation of the factors at the start.
     pub init_scale: f32,
@@ -51,8 +53,8 @@ pub struct LogisticMfConfig {
 
 impl Default for LogisticMfConfig {
     fn default() -> Self {
-        let (lr, l2, alpha) = (1.0, 0.6, 1.0);
-        Self { dim: 64, lr, l2, alpha, negatives: 30, init_scale: 0.1, use_values: false }
+        let (lr, l2, alpha) = (0.1, 0.1, 1.0);
+        Self { dim: 64, lr, l2, alpha, negatives: 10, init_scale: 0.1, use_values: false }
     }
 }
 

@@ -38,6 +38,7 @@ fn many_steps_of_conjugate_gradient_are_the_exact_solution() {
     for dim in [1, 31, 70] {
         let fit = |solver: &str| {
             let params = json!({"dim": dim, "solver": solver, "cg_steps": 3 * dim, "l2": 5.0,
+                "confidence": "one_plus_alpha", "alpha": 10, "frequency_power": 0,
                 "use_values": true});
             let mut trainer = trainer(params, &train).unwrap();
             let loss = (1..4).map(|epoch| trainer.epoch(epoch).unwrap().loss).last().unwrap();
@@ -64,6 +65,19 @@ fn every_iteration_lowers_the_objective() {
             let losses: Vec<f64> = (1..8).map(|epoch| trainer.epoch(epoch).unwrap().loss).collect();
             assert!(losses.windows(2).all(|w| w[1] < w[0]), "{confidence} {power}: {losses:?}");
         }
+    }
+}
+
+#[test]
+fn directions_that_are_not_needed_become_zero() {
+    let train = world();
+    let mut trainer = trainer(json!({"dim": 8, "l2": 1.0, "alpha0": 0.5}), &train).unwrap();
+    (1..60).for_each(|epoch| assert!(trainer.epoch(epoch).is_ok()));
+    let state = trainer.save().unwrap();
+    for side in ["users", "items"] {
+        let numbers = state.matrix(side).unwrap().as_slice();
+        assert!(numbers.iter().all(|x| *x == 0.0 || x.abs() >= 1e-12), "{side}");
+        assert!(numbers.contains(&0.0), "{side}: nothing was cleared");
     }
 }
 

@@ -49,6 +49,8 @@ pub(super) fn climb(
     let counts = cells.item_counts();
     let used: Vec<u32> = (0..fixed.rows() as u32).filter(|c| counts[*c as usize] > 0).collect();
     let base = SplitMix64::new(seed, purpose, epoch).next();
+    let filled = cells.indptr().windows(2).filter(|w| w[1] > w[0]).count();
+    let draws = (config.negatives * cells.nnz()).div_ceil(filled.max(1));
     let size = side.table.stride();
     let frozen = config.dim + 1 - side.own_bias;
     let rows = side.table.numbers_mut().par_chunks_mut(size);
@@ -70,6 +72,7 @@ pub(super) fn climb(
                     fixed,
                     known,
                     used: &used,
+                    draws,
                     x,
                     rng,
                     out: gradient,
@@ -114,6 +117,8 @@ struct Gradient<'a> {
     known: Known<'a>,
     /// Rows of the other side that may count as unobserved.
     used: &'a [u32],
+    /// How many of them are drawn, where not all count.
+    draws: usize,
     x: &'a [f32],
     rng: SplitMix64,
     out: &'a mut [f32],
@@ -124,7 +129,7 @@ impl WithSimd for Gradient<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) -> Tally {
-        let Self { config, fixed, known, used, x, mut rng, out } = self;
+        let Self { config, fixed, known, used, draws, x, mut rng, out } = self;
         out.fill(0.0);
         let mut tally = Tally::default();
         let mut add = |column: u32, weight: f32| {
@@ -143,10 +148,9 @@ impl WithSimd for Gradient<'_> {
         if config.negatives == 0 {
             used.iter().filter(|c| !known.has(**c)).for_each(|c| add(*c, 0.0));
         }
-        for _ in 0..config.negatives * known.columns.len() {
-            let draws = (0..MAX_DRAWS).map(|_| used[rng.below(used.len())]);
-            let mut free = draws.skip_while(|c| known.has(*c));
-            if let Some(column) = free.next() {
+        for _ in 0..if config.negatives == 0 { 0 } else { draws } {
+            let mut tried = (0..MAX_DRAWS).map(|_| used[rng.below(used.len())]);
+            if let Some(column) = tried.find(|c| !known.has(*c)) {
                 add(column, 0.0);
             }
         }
@@ -182,8 +186,8 @@ impl FoldUser for LogisticMfConfig {
         for _ in 0..FOLD_STEPS {
             let known = Known { columns: &columns, values: &values };
             let (config, fixed, used, rng) = (self, &fixed, &used[..], SplitMix64::from_number(0));
-            let out = &mut gradient[..];
-            Arch::new().dispatch(Gradient { config, fixed, known, used, x: &x, rng, out });
+            let (draws, out) = (0, &mut gradient[..]);
+            Arch::new().dispatch(Gradient { config, fixed, known, used, draws, x: &x, rng, out });
             gradient[self.dim + 1] = 0.0;
             adagrad(self.lr, &gradient, &mut squares, &mut x);
         }
