@@ -28,12 +28,12 @@ import types
 ENV = dict(os.environ, OMP_NUM_THREADS="2", RAYON_NUM_THREADS="2", CUDA_VISIBLE_DEVICES="")
 K = 20
 MODELS = {
-    "neumf": dict(epochs=20, ours=dict(
+    "neumf": dict(epochs=10, ours=dict(
         dim=8, layers=[64, 32, 16, 8], negatives=4, lr=1e-3, batch_size=256)),
-    "multivae": dict(epochs=100, ours=dict(
+    "multivae": dict(epochs=50, ours=dict(
         hidden=600, latent=200, dropout=0.0, lr=1e-3, batch_size=100, beta=0.2,
         anneal_epochs=0.0)),
-    "lightgcn": dict(epochs=50, ours=dict(
+    "lightgcn": dict(epochs=30, ours=dict(
         dim=64, layers=2, lr=5e-3, batch_size=1024, l2=1e-4)),
 }
 

@@ -34,14 +34,16 @@ fn main() -> Result<(), Failure> {
         return Err("LightGCN has epochs".into());
     };
     let prepare = start.elapsed().as_secs_f64();
-    let (mut seconds, mut losses) = (Vec::new(), Vec::new());
+    let (mut seconds, mut cpu, mut losses) = (Vec::new(), Vec::new(), Vec::new());
     for epoch in 1..=epochs.parse()? {
-        let start = Instant::now();
+        let (start, busy) = (Instant::now(), cpu_seconds());
         losses.push(trainer.epoch(epoch)?.loss);
         seconds.push(start.elapsed().as_secs_f64());
+        cpu.push(cpu_seconds() - busy);
     }
     let report = json!({
-        "tool": "quintet", "prepare": prepare, "seconds": seconds, "losses": losses,
+        "tool": "quintet", "prepare": prepare, "seconds": seconds, "cpu": cpu,
+        "losses": losses,
         "pairs": train.nnz(), "peak_mb": peak_mb(),
     });
     #[allow(clippy::print_stdout)]
@@ -68,6 +70,15 @@ fn read(path: &str) -> Result<Interactions, Failure> {
         }
     }
     Ok(Interactions::from_pairs(n_users, n_items, pairs)?)
+}
+
+/// Time that the processor spent on all threads of this process, in hundredths of a second; 0
+/// where the system does not say.
+fn cpu_seconds() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    // The name of the program, in brackets, may hold spaces; times are fields 14 and 15.
+    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace().skip(11);
+    fields.take(2).filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() / 100.0
 }
 
 /// Most memory that this process held, in MB; 0 where the system does not say.

@@ -218,8 +218,7 @@ pub(crate) fn fitted<Q: Query>(
     let mut users = Matrix::zeros(train.n_users(), dim);
     let rows = users.as_mut_slice().par_chunks_mut(dim.max(1)).enumerate();
     rows.with_min_len(USERS).for_each(|(user, row)| {
-        let user = UserIdx::new(user);
-        query.query(train.items(user), train.values(user), row);
+        query.query(train.items(UserIdx::new(user)), row);
     });
     let capability = quintet_core::Capability::personal();
     let model = FactorModel::new(name, users, items, bias, capability)?.with_part("taste", 0, dim);

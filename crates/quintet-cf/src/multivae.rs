@@ -365,7 +365,7 @@ struct MultiVaeQuery {
 }
 
 impl Query for MultiVaeQuery {
-    fn query(&self, items: &[ItemIdx], _: &[f32], out: &mut [f32]) {
+    fn query(&self, items: &[ItemIdx], out: &mut [f32]) {
         let mut h = self.input_bias.clone();
         encode_items(&self.input, items, &mut h);
         h.iter_mut().for_each(|x| *x = x.tanh());

@@ -9,8 +9,8 @@ use quintet_tensor::{FactorModel, dot};
 /// Makes the query of somebody from their items: its dot product with the item factors, plus
 /// their bias, is the score.
 pub(crate) trait Query: Send + Sync {
-    /// Writes the query; `items` are in range.
-    fn query(&self, items: &[ItemIdx], values: &[f32], out: &mut [f32]);
+    /// Writes the query into zeros; `items` are in range, ascending, each once.
+    fn query(&self, items: &[ItemIdx], out: &mut [f32]);
 
     /// Adds what loading needs.
     fn save(&self, state: &mut ModelState);
@@ -82,7 +82,11 @@ impl<Q: Query> Recommender for Folding<Q> {
         }
         let Some(factors) = self.model.factors() else { return Ok(()) };
         let mut row = vec![0.0; factors.items.cols()];
-        query.query(items, values, &mut row);
+        // Somebody may have done a thing twice.
+        let mut distinct = items.to_vec();
+        distinct.sort_unstable();
+        distinct.dedup();
+        query.query(&distinct, &mut row);
         for (item, (score, bias)) in out.iter_mut().zip(factors.bias).enumerate() {
             *score = dot(&row, factors.items.row(item)) + bias;
         }
@@ -101,5 +105,34 @@ impl<Q: Query> Recommender for Folding<Q> {
         k: usize,
     ) -> Result<Vec<Reason>, ScoreError> {
         self.model.explain(user, item, history, k)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Count;
+
+    impl Query for Count {
+        fn query(&self, items: &[ItemIdx], out: &mut [f32]) {
+            out[0] = items.len() as f32;
+        }
+
+        fn save(&self, _: &mut ModelState) {}
+    }
+
+    #[test]
+    fn a_thing_done_twice_counts_once() {
+        let items = Matrix::from_vec(3, 1, vec![1.0, 2.0, 3.0]).unwrap();
+        let users = Matrix::zeros(1, 1);
+        let bias = vec![0.5, 0.0, 0.0];
+        let model = FactorModel::new("m", users, items, bias, Capability::personal()).unwrap();
+        let folding = Folding::new(model, Some(Count));
+        assert!(folding.capability().folds_in);
+        let mut out = [f32::NAN; 3];
+        let history = [ItemIdx(2), ItemIdx(0), ItemIdx(2)];
+        folding.fold_in(&history, &[1.0; 3], &mut out).unwrap();
+        assert_eq!(out, [2.5, 4.0, 6.0]);
     }
 }

@@ -281,8 +281,12 @@ impl RecVaeTrainer {
         Ok(likelihood + loss_value(kl)?)
     }
 
-    /// One pass over the users.
-    fn pass(&mut self, of_encoder: bool, number: usize) -> Result<EpochStats, FitError> {
+    /// One pass over the users; `number` counts passes, for the draws.
+    fn pass(
+        &mut self,
+        of_encoder: bool,
+        (epoch, number): (usize, usize),
+    ) -> Result<EpochStats, FitError> {
         let (train, seed, config) = (self.train.clone(), self.context.seed, self.config.clone());
         let batches = user_batches(&train, seed, ("recvae-order", number), config.batch_size);
         let mut drops = seed.rng("recvae-dropout", number as u64);
@@ -293,7 +297,7 @@ impl RecVaeTrainer {
             let batch = UserBatch::new(&train, users, dropout, &mut drops);
             (batch, whole)
         });
-        run_epoch(NAME, number, batches, |(batch, whole)| {
+        run_epoch(NAME, epoch, batches, |(batch, whole)| {
             let noise = normal_matrix(batch.len(), config.latent, 1.0, &mut noises);
             Ok((self.step(of_encoder, (batch, whole), noise)?, batch.len()))
         })
@@ -303,18 +307,17 @@ impl RecVaeTrainer {
 impl Trainer for RecVaeTrainer {
     fn epoch(&mut self, epoch: usize) -> Result<EpochStats, FitError> {
         let RecVaeConfig { encoder_epochs, decoder_epochs, .. } = self.config;
-        let mut number = epoch * (encoder_epochs + decoder_epochs);
+        let passes = encoder_epochs + decoder_epochs;
         let (mut loss, mut batches, mut samples) = (0.0, 0, 0);
-        for pass in 0..encoder_epochs + decoder_epochs {
+        for pass in 0..passes {
             if pass == encoder_epochs {
                 let device = self.context.device.clone();
                 self.parts.keep_encoder(&device)?;
             }
-            let stats = self.pass(pass < encoder_epochs, number)?;
+            let stats = self.pass(pass < encoder_epochs, (epoch, epoch * passes + pass))?;
             loss += stats.loss * stats.batches as f64;
             batches += stats.batches;
             samples += stats.samples;
-            number += 1;
         }
         Ok(EpochStats { loss: loss / batches.max(1) as f64, batches, samples })
     }

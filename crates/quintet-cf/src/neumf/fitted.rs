@@ -126,6 +126,7 @@ impl NeuMf {
         if product_users.cols() != product_items.cols()
             || mlp_items.cols() != first
             || output.len() != width
+            || layers.is_empty() != output.is_empty()
         {
             return Err(state.mismatch("layers", "widths that fit together", "others").into());
         }

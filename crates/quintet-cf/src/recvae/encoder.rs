@@ -156,7 +156,7 @@ impl RecVaeQuery {
 }
 
 impl Query for RecVaeQuery {
-    fn query(&self, items: &[ItemIdx], _: &[f32], out: &mut [f32]) {
+    fn query(&self, items: &[ItemIdx], out: &mut [f32]) {
         let hidden = self.input.cols();
         let mut h = self.biases[0].clone();
         encode_items(&self.input, items, &mut h);

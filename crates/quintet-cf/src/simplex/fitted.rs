@@ -42,12 +42,8 @@ pub(super) fn model(
 }
 
 impl Query for HistoryQuery {
-    fn query(&self, items: &[ItemIdx], _: &[f32], out: &mut [f32]) {
-        // Somebody may have done a thing twice.
-        let mut distinct: Vec<u32> = items.iter().map(|item| item.0).collect();
-        distinct.sort_unstable();
-        distinct.dedup();
-        let pairs = distinct.into_iter().map(|item| (0, item));
+    fn query(&self, items: &[ItemIdx], out: &mut [f32]) {
+        let pairs = items.iter().map(|item| (0, item.0));
         let Ok(history) = Interactions::from_pairs(1, self.items.rows(), pairs) else { return };
         let nobody = Matrix::zeros(1, self.items.cols());
         let mut query = nobody.clone();
