@@ -18,8 +18,8 @@ use rayon::prelude::*;
 use super::best::Offer;
 use super::{Best, Terms};
 
-/// Ranks that go through together.
-const BLOCK: usize = 512;
+/// Ranks that go through together: few, so that offers are held against what was kept lately.
+const BLOCK: usize = 128;
 
 /// Sums are read densely when at least one addition in so many numbers is expected.
 const DENSE: usize = 8;
