@@ -16,8 +16,9 @@ use super::nmf::NmfConfig;
 use super::svd::SvdConfig;
 use super::svdpp::{Start, SvdPpConfig};
 
-/// That of the manifest.
+/// Those of the manifest: in general, and for gradient descent on 32-bit rows.
 const TOLERANCE: f64 = 1e-6;
+const TOLERANCE_32_BIT: f64 = 2e-6;
 
 #[derive(Deserialize)]
 struct Data {
@@ -114,11 +115,13 @@ fn every_model_agrees_with_surprise() {
         let found = case.fit(&ratings).predict_all(&pairs).unwrap();
         let far = |(p, e): (&quintet_core::Prediction, &f64)| (f64::from(p.unclipped) - e).abs();
         let most = found.iter().zip(&case.predictions).map(far).fold(0.0, f64::max);
-        if most > TOLERANCE || found.len() != case.predictions.len() {
+        let descends = case.model == "svd" || case.model == "svdpp";
+        let tolerance = if descends { TOLERANCE_32_BIT } else { TOLERANCE };
+        if most > tolerance || found.len() != case.predictions.len() {
             apart.push(format!("{} {}: {most:e}", case.model, case.params));
         }
     }
-    assert!(apart.is_empty(), "further apart than {TOLERANCE:e}:\n{}", apart.join("\n"));
+    assert!(apart.is_empty(), "further apart than they may be:\n{}", apart.join("\n"));
     let expected =
         ["baseline", "coclustering", "knn-item", "knn-user", "nmf", "slopeone", "svd", "svdpp"];
     assert!(models.iter().eq(&expected), "{models:?}");

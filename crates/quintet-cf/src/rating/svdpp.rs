@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 use super::check::{at_least_one, not_negative, positive};
 use super::factor_form::{FactorForm, normal_table};
 use super::fitted::{Known, Learner, OutputConfig, Ratings, fit_rating, load, parse};
-use super::sgd::{LANES, Rows, Tour, Visits, dot};
+use super::sgd::{Rows, TAIL, Tour, Visits, dot};
 use super::svd::{check_loss, values};
 
 /// Parameters.
@@ -183,13 +183,13 @@ impl SvdPpConfig {
 #[inline]
 fn step(p: &mut [f32], z: &mut [f32], q: &mut [f32], decay: f32, gain: f32) {
     let blocks = p
-        .as_chunks_mut::<LANES>()
+        .as_chunks_mut::<TAIL>()
         .0
         .iter_mut()
-        .zip(z.as_chunks_mut::<LANES>().0)
-        .zip(q.as_chunks_mut::<LANES>().0);
+        .zip(z.as_chunks_mut::<TAIL>().0)
+        .zip(q.as_chunks_mut::<TAIL>().0);
     for ((p, z), q) in blocks {
-        for lane in 0..LANES {
+        for lane in 0..TAIL {
             let (old_p, old_z, old_q) = (p[lane], z[lane], q[lane]);
             p[lane] = old_p + (gain * old_q - decay * old_p);
             z[lane] = old_z + (gain * old_q - decay * old_z);
