@@ -76,6 +76,7 @@ fn the_list_holds_every_kind() {
         "image encoder",
         "metric",
         "model",
+        "rating model",
         "text encoder",
         "video encoder",
     ];

@@ -12,6 +12,7 @@ mod foreign_features;
 mod guess;
 mod help;
 mod killed;
+mod ratings;
 mod support;
 mod weights;
 mod whole_way;
