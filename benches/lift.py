@@ -2,8 +2,8 @@
 
     python benches/lift.py QUINTET WORK FOLDER WEIGHTS [seeds]
 
-QUINTET is the program, WORK a folder for the runs, FOLDER holds MovieLens 100k with plots and posters
-as `examples/movielens.toml` describes it, WEIGHTS is the folder of all-MiniLM-L6-v2. Every pair of
+QUINTET is the program, WORK a folder for the runs, FOLDER holds MovieLens 100k with plots as
+`examples/movielens.toml` describes it, WEIGHTS is the folder of all-MiniLM-L6-v2. Every pair of
 split and text encoder is one run file, fitted with each seed; parameters are the defaults, early
 stopping sees the validation part only. The difference of two encoders is taken user by user, averaged
 over the seeds, and its interval is a bootstrap over users. Prints two tables in Markdown.
@@ -16,16 +16,14 @@ import subprocess
 import sys
 
 SPLITS = {
-    "temporal": 'strategy = "temporal"\nvalid = 0.1\ntest = 0.1',
     "leave-one-out": 'strategy = "leave_one_out"',
+    "temporal": 'strategy = "temporal"\nvalid = 0.1\ntest = 0.1',
 }
 ENCODERS = {
     "tfidf": 'encoder = "tfidf-svd"',
     "minilm": 'encoder = "bert"\nparams = { weights = "WEIGHTS" }',
 }
-MODELS = [("vbpr", "vbpr, plots", '["text"]'), ("vbpr", "vbpr, plots + posters", '["text", "image"]'),
-          ("two_tower", "hybrid, plots", '["text"]'),
-          ("two_tower", "hybrid, plots + posters", '["text", "image"]')]
+MODELS = [("vbpr", "vbpr"), ("two_tower", "hybrid")]
 METRIC = "ndcg@10"
 
 RUN_FILE = """name = "lift"
@@ -36,17 +34,11 @@ movielens = {{ folder = "." }}
 path = "omdb.jsonl"
 id = "movieId"
 text = ["plot"]
-[[ingest.media]]
-modality = "image"
-folder = "posters"
 [split]
 {split}
 [[encode]]
 modality = "text"
 {encoder}
-[[encode]]
-modality = "image"
-encoder = "colour-gradient"
 [train]
 epochs = 60
 patience = 6
@@ -63,9 +55,8 @@ def run(quintet, work, folder, weights, split, encoder, seed):
     """One run; gives what it measured."""
     out = work / f"{split}-{encoder}-{seed}"
     if not (out / "metrics.json").exists():
-        models = "\n".join(f'[[models]]\nmodel = "{model}"\nlabel = "{label.replace(",", "")}"\n'
-                           f"params = {{ modalities = {modalities} }}"
-                           for model, label, modalities in MODELS)
+        models = "\n".join(f'[[models]]\nmodel = "{model}"\nlabel = "{label}"'
+                           for model, label in MODELS)
         file = work / f"{split}-{encoder}.toml"
         file.write_text(RUN_FILE.format(
             split=SPLITS[split], encoder=ENCODERS[encoder].replace("WEIGHTS", str(weights)),
@@ -100,14 +91,13 @@ def table(split, runs, seeds):
     print(f"\n**{split}**, {len(users.pop())} test users, {len(seeds)} seeds, {METRIC}\n")
     print("| model | TF-IDF | MiniLM | MiniLM minus TF-IDF [95 %] | new items: TF-IDF | MiniLM |")
     print("|---|---|---|---|---|---|")
-    for place, (_, label, _) in enumerate(MODELS):
-        name = label.replace(",", "")
+    for place, (_, label) in enumerate(MODELS):
         of = lambda encoder, get: [get(runs[encoder, seed][0]["models"][place]) for seed in seeds]
         value = lambda model: model["test"][METRIC]
         new = lambda model: (model["new_items"] or {}).get("value")
         rows = zip(*(
-            [b - a for a, b in zip(runs["tfidf", seed][1]["values"][name],
-                                   runs["minilm", seed][1]["values"][name])] for seed in seeds))
+            [b - a for a, b in zip(runs["tfidf", seed][1]["values"][label],
+                                   runs["minilm", seed][1]["values"][label])] for seed in seeds))
         mean, low, high = interval([statistics.mean(row) for row in rows])
         cold = [spread(v) if None not in v else "–" for v in (of("tfidf", new), of("minilm", new))]
         print(f"| {label} | {spread(of('tfidf', value))} | {spread(of('minilm', value))} | "

@@ -146,6 +146,7 @@ def main():
     options = parser.parse_args()
     import numpy as np
     path = os.path.join(options.work, "ratings.tsv")
+    os.makedirs(options.work, exist_ok=True)
     make_ratings(options.data, path)
     n_ratings = sum(1 for _ in open(path))
     print(f"{options.data}: {n_ratings} ratings, {N_FOLDS} folds, means of "
