@@ -81,14 +81,14 @@ fn main() -> anyhow::Result<()> {
     // User by user, the new metric is what its definition says.
     let bpr = &measured[1];
     let (p, r) = (bpr.require_per_user("precision@5")?, bpr.require_per_user("recall@5")?);
-    for ((p, r), f1) in p.iter().zip(r).zip(bpr.require_per_user("f1@5")?) {
-        let expected = if p + r > 0.0 { 2.0 * p * r / (p + r) } else { 0.0 };
-        anyhow::ensure!((f1 - expected).abs() < 1e-12, "f1 {f1}, expected {expected}");
+    for ((p, r), f2) in p.iter().zip(r).zip(bpr.require_per_user("f2@5")?) {
+        let expected = if p + r > 0.0 { 5.0 * p * r / (4.0 * p + r) } else { 0.0 };
+        anyhow::ensure!((f2 - expected).abs() < 1e-12, "f2 {f2}, expected {expected}");
     }
     let even = |i: usize| measured[i].require("evenness@5");
     anyhow::ensure!(even(1)? > even(0)?, "personal lists use more of the catalogue");
     println!(
-        "\n{} users had something to find. A metric that is a value a user, such as f1, also has \
+        "\n{} users had something to find. A metric that is a value a user, such as f2, also has \
          intervals\nand paired comparisons; one of all lists together, such as evenness, has not.",
         bpr.n_users()
     );

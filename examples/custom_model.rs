@@ -17,7 +17,7 @@ use quintet::tensor::{
 };
 use serde_json::{Value, json};
 
-const NAME: &str = "userknn";
+const NAME: &str = "same-items";
 
 /// The parameters. `default` fills in what is left out, `deny_unknown_fields` refuses typos.
 #[derive(Default, serde::Serialize, serde::Deserialize)]
