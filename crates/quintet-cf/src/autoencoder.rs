@@ -15,7 +15,8 @@ use rand::RngExt;
 use rand::seq::SliceRandom;
 use rayon::prelude::*;
 
-use crate::query::{Folding, Query};
+use crate::folding::Folding;
+use crate::query::Query;
 
 /// Users that a thread encodes at a time.
 const USERS: usize = 32;
@@ -212,7 +213,7 @@ pub(crate) fn fitted<Q: Query>(
     mut items: Matrix,
     mut bias: Vec<f32>,
     query: Q,
-) -> Result<Folding<Q>, FitError> {
+) -> Result<Folding<Option<Q>>, FitError> {
     let dim = items.cols();
     clear_unused_items(train, &mut items, &mut bias, UnusedBias::Lowest);
     let mut users = Matrix::zeros(train.n_users(), dim);

@@ -11,9 +11,9 @@ use quintet_core::{Capability, Interactions, ModelState, Recommender};
 use quintet_data::TripletSampler;
 use quintet_tensor::{
     AdamConfig, EmbeddingTable, EpochStats, FactorModel, Fit, FitContext, FitError, Fitting,
-    ModelEntry, PairBatch, Trainer, TrainingData, UnusedBias, bpr_loss, check_training_params,
-    clear_unused_items, loss_value, parse_params, run_epoch, score_pairs, squared_penalty,
-    step_table,
+    ModelEntry, PairBatch, Trainer, TrainingData, UnusedBias, bpr_loss, check_interactions,
+    check_training_params, clear_unused_items, loss_value, parse_params, run_epoch, score_pairs,
+    squared_penalty, step_table,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -64,9 +64,7 @@ impl Fit for BprConfig {
     fn start(&self, data: TrainingData<'_>, context: &FitContext) -> Result<Fitting, FitError> {
         check_training_params(NAME, self.dim, self.batch_size, self.lr, self.l2)?;
         let train = data.train;
-        if train.nnz() == 0 {
-            return Err(FitError::Data { model: NAME.into(), reason: "no interactions".into() });
-        }
+        check_interactions(NAME, train)?;
         let adam = AdamConfig::new(self.lr);
         let mut rng = context.seed.rng("bpr-init", 0);
         Ok(Fitting::Epochs(Box::new(BprTrainer {

@@ -25,14 +25,15 @@ mod fold;
 use quintet_core::{Capability, Interactions, ModelState, Recommender};
 use quintet_tensor::{
     EpochStats, FactorModel, Fit, FitContext, FitError, Fitting, ModelEntry, Trainer, TrainingData,
-    UnusedBias, check_training_params, clear_unused_items, parse_params,
+    UnusedBias, check_interactions, check_training_params, clear_unused_items, parse_params,
 };
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::factor_table::FactorTable;
-use crate::folding::FoldingModel;
+use crate::folding::Folding;
+use crate::learned::Learned;
 use crate::split_mix::SplitMix64;
 use block::{Block, ItemPart, Tally};
 
@@ -69,7 +70,7 @@ pub(crate) fn entry() -> ModelEntry {
         name: NAME,
         summary: "matrix factorisation with the BPR loss by plain SGD (Rendle 2009), the fast form",
         build: |params| Ok(Box::new(parse_params::<BprSgdConfig>(NAME, params)?)),
-        load: |state| Ok(Box::new(FoldingModel::load(state, fold::load)?)),
+        load: |state| Ok(Box::new(Learned::load(state, fold::load)?)),
         tiny: r#"{"dim": 8, "lr": 0.1, "init_scale": 0.1}"#,
     }
 }
@@ -90,9 +91,7 @@ impl Fit for BprSgdConfig {
             return Err(FitError::Config { model: NAME.into(), reason });
         }
         let train = data.train;
-        if train.nnz() == 0 {
-            return Err(FitError::Data { model: NAME.into(), reason: "no interactions".into() });
-        }
+        check_interactions(NAME, train)?;
         let table = |rows, purpose| {
             FactorTable::normal((rows, self.dim), self.init_scale, (context.seed, purpose))
         };
@@ -277,7 +276,7 @@ impl Trainer for BprSgdTrainer {
         let factors = FactorModel::new(NAME, users, items, bias, Capability::personal())?;
         let config = serde_json::to_string(&self.config).unwrap_or_default();
         let factors = factors.with_part("taste", 0, dim);
-        Ok(Box::new(FoldingModel::new(factors, config, fold::load, false)))
+        Ok(Box::new(Folding::new(factors, Learned::new(config, fold::load, false))))
     }
 
     fn save(&self) -> Result<ModelState, FitError> {

@@ -1,88 +1,75 @@
-//! A model in dot-product form that can do more than [`FactorModel`]: it learns the factors of a
-//! newcomer, or ranks for users without a history.
-
-use std::sync::OnceLock;
+//! A model in dot-product form, and how it ranks for somebody it was not fitted on.
 
 use quintet_core::{
     Capability, Factors, ItemIdx, Matrix, ModelState, Reason, Recommender, ScoreError, Scored,
     UserIdx,
 };
-use quintet_tensor::{FactorModel, FitError};
+use quintet_tensor::FactorModel;
 
-use crate::factor_table::{FactorTable, scores};
+/// How a model ranks for a newcomer. The same history must give the same scores.
+pub(crate) trait Newcomer: Send + Sync {
+    /// Writes the score of every item for somebody with these items, which are in range, and
+    /// values, one each. `model` holds the factors that it goes with.
+    fn rank(&self, model: Factors<'_>, items: &[ItemIdx], values: &[f32], out: &mut [f32]);
 
-/// Learns the factors of one user, items held fixed. The same history must give the same factors.
-pub(crate) trait FoldUser: Send + Sync {
-    /// The padded factors of somebody with these items, at least one, and values.
-    fn user(&self, items: &FactorTable, bias: &[f32], history: &[u32], values: &[f32]) -> Vec<f32>;
-}
+    /// Adds what loading needs.
+    fn save(&self, state: &mut ModelState);
 
-/// The parameters that the model was fitted with, as JSON, give the learner of newcomers.
-pub(crate) type LoadFold = fn(&str) -> Option<Box<dyn FoldUser>>;
-
-/// [`FactorModel`] and what it cannot do.
-pub(crate) struct FoldingModel {
-    factors: FactorModel,
-    cold_users: bool,
-    config: String,
-    fold: Option<Box<dyn FoldUser>>,
-    /// The item factors with padding, made when first needed.
-    items: OnceLock<FactorTable>,
-}
-
-impl FoldingModel {
-    /// `config` is what `fold` reads.
-    pub(crate) fn new(
-        factors: FactorModel,
-        config: String,
-        fold: LoadFold,
-        cold_users: bool,
-    ) -> Self {
-        let fold = fold(&config);
-        Self { factors, cold_users, config, fold, items: OnceLock::new() }
+    /// Whether it can; the parameters of a model may leave newcomers nothing.
+    fn folds_in(&self) -> bool {
+        true
     }
 
-    /// Loads what [`Recommender::state`] gave.
-    pub(crate) fn load(state: &ModelState, fold: LoadFold) -> Result<Self, FitError> {
-        let cold_users = state.text("cold_users")? == "true";
-        let config = state.text("config")?.to_owned();
-        Ok(Self::new(FactorModel::load(state)?, config, fold, cold_users))
+    /// Whether people without any history are told apart.
+    fn cold_users(&self) -> bool {
+        false
     }
 }
 
-impl Recommender for FoldingModel {
+/// [`FactorModel`] with a [`Newcomer`].
+pub(crate) struct Folding<N> {
+    model: FactorModel,
+    newcomer: N,
+}
+
+impl<N: Newcomer> Folding<N> {
+    pub(crate) fn new(model: FactorModel, newcomer: N) -> Self {
+        Self { model, newcomer }
+    }
+}
+
+impl<N: Newcomer> Recommender for Folding<N> {
     fn name(&self) -> &str {
-        self.factors.name()
+        self.model.name()
     }
 
     fn n_users(&self) -> usize {
-        self.factors.n_users()
+        self.model.n_users()
     }
 
     fn n_items(&self) -> usize {
-        self.factors.n_items()
+        self.model.n_items()
     }
 
     fn capability(&self) -> Capability {
-        let mut capability = self.factors.capability();
-        capability.folds_in = self.fold.is_some();
-        capability.cold_users = self.cold_users;
+        let mut capability = self.model.capability();
+        capability.folds_in = self.newcomer.folds_in();
+        capability.cold_users = self.newcomer.cold_users();
         capability
     }
 
     fn score(&self, users: &[UserIdx], out: &mut Matrix) -> Result<(), ScoreError> {
-        self.factors.score(users, out)
+        self.model.score(users, out)
     }
 
     fn state(&self) -> ModelState {
-        let mut state = self.factors.state();
-        state.meta.insert("config".into(), self.config.clone());
-        state.meta.insert("cold_users".into(), self.cold_users.to_string());
+        let mut state = self.model.state();
+        self.newcomer.save(&mut state);
         state
     }
 
     fn factors(&self) -> Option<Factors<'_>> {
-        self.factors.factors()
+        self.model.factors()
     }
 
     fn fold_in(
@@ -91,28 +78,21 @@ impl Recommender for FoldingModel {
         values: &[f32],
         out: &mut [f32],
     ) -> Result<(), ScoreError> {
-        let (Some(fold), Some(f)) = (&self.fold, self.factors.factors()) else {
+        let (true, Some(factors)) = (self.newcomer.folds_in(), self.model.factors()) else {
             return Err(ScoreError::NoFoldIn { model: self.name().into() });
         };
-        assert_eq!(items.len(), values.len(), "one value an item");
-        assert_eq!(out.len(), self.n_items(), "room for the score of every item");
         let len = self.n_items();
-        if let Some(item) = items.iter().find(|item| item.index() >= len) {
+        assert_eq!(items.len(), values.len(), "a value for every item");
+        assert_eq!(out.len(), len, "a score for every item");
+        if let Some(item) = items.iter().find(|i| i.index() >= len) {
             return Err(ScoreError::OutOfRange { what: "item", index: item.index(), len });
         }
-        if items.is_empty() {
-            out.copy_from_slice(f.bias);
-            return Ok(());
-        }
-        let table = self.items.get_or_init(|| FactorTable::from_matrix(f.items));
-        let history: Vec<u32> = items.iter().map(|item| item.0).collect();
-        let user = fold.user(table, f.bias, &history, values);
-        scores(table, &user, Some(f.bias), out);
+        self.newcomer.rank(factors, items, values, out);
         Ok(())
     }
 
     fn similar_items(&self, item: ItemIdx, k: usize) -> Result<Vec<Scored>, ScoreError> {
-        self.factors.similar_items(item, k)
+        self.model.similar_items(item, k)
     }
 
     fn explain(
@@ -122,6 +102,6 @@ impl Recommender for FoldingModel {
         history: &[ItemIdx],
         k: usize,
     ) -> Result<Vec<Reason>, ScoreError> {
-        self.factors.explain(user, item, history, k)
+        self.model.explain(user, item, history, k)
     }
 }

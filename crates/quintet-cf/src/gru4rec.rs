@@ -20,17 +20,17 @@ use burn::tensor::activation::sigmoid;
 use quintet_core::{Matrix, ModelState};
 use quintet_tensor::{
     Fit, FitContext, FitError, Fitting, Layer, Linear, ModelEntry, TrainingData, Weight,
-    parse_params,
+    add_scaled, parse_params,
 };
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::sequence::model::NETWORK;
-use crate::sequence::product::{self, axpy, product};
+use crate::sequence::product::{self, product};
 use crate::sequence::windows::Stretches;
 use crate::sequence::{
-    BatchShape, Dropout, Network, NextItemLoss, Reader, SequenceModel, SequenceTrainer, Setup,
+    BatchShape, Dropout, Network, NextItem, NextItemLoss, Reader, SequenceTrainer, Setup,
 };
 
 const NAME: &str = "gru4rec";
@@ -86,7 +86,7 @@ pub(crate) fn entry() -> ModelEntry {
         name: NAME,
         summary: "the next item by a recurrent network over the last ones (Hidasi 2016)",
         build: |params| Ok(Box::new(parse_params::<Gru4RecConfig>(NAME, params)?)),
-        load: |state| Ok(Box::new(SequenceModel::load(state, load_reader)?)),
+        load: |state| Ok(Box::new(NextItem::load(state, load_reader)?)),
         // Softmax would learn the order of the toy world, in which nothing comes after the last
         // item, instead of its groups.
         tiny: r#"{"dim": 8, "max_len": 6, "dropout": 0.1, "loss": "bce",
@@ -260,10 +260,10 @@ impl HostCell {
         let mut inner = vec![0.0; 3 * dim];
         let mut h = vec![0.0f32; dim];
         for (input, out) in input.chunks_exact_mut(3 * dim).zip(x.chunks_exact_mut(dim)) {
-            axpy(1.0, self.input[1].row(0), input);
+            add_scaled(input, 1.0, self.input[1].row(0));
             inner.copy_from_slice(self.inner[1].row(0));
             for (state, row) in h.iter().zip(self.inner[0].as_slice().chunks_exact(3 * dim)) {
-                axpy(*state, row, &mut inner);
+                add_scaled(&mut inner, *state, row);
             }
             let (gates, last) = input.split_at_mut(2 * dim);
             let (of_gates, of_last) = inner.split_at(2 * dim);

@@ -31,7 +31,8 @@ use serde_json::Value;
 
 use crate::bpr_sgd::{self, BprSgdConfig};
 use crate::factor_table::FactorTable;
-use crate::folding::{FoldUser, FoldingModel};
+use crate::folding::Folding;
+use crate::learned::{FoldUser, Learned};
 use crate::split_mix::SplitMix64;
 use crate::warp::RankWeight;
 use attributes::Attributes;
@@ -147,7 +148,7 @@ pub(crate) fn entry() -> ModelEntry {
         name: NAME,
         summary: "sums of attribute embeddings with a WARP, BPR or logistic loss (Kula 2015)",
         build: |params| Ok(Box::new(parse_params::<HybridMfConfig>(NAME, params)?)),
-        load: |state| Ok(Box::new(FoldingModel::load(state, load_fold)?)),
+        load: |state| Ok(Box::new(Learned::load(state, load_fold)?)),
         tiny: r#"{"dim": 8, "lr": 0.1, "batch_size": 64}"#,
     }
 }
@@ -324,7 +325,8 @@ impl Trainer for HybridTrainer {
         let factors = FactorModel::new(self.name, users, items, bias, capability)?;
         let config = serde_json::to_string(&self.config).unwrap_or_default();
         let factors = factors.with_part("taste", 0, dim);
-        Ok(Box::new(FoldingModel::new(factors, config, load_fold, self.cold_users)))
+        let learned = Learned::new(config, load_fold, self.cold_users);
+        Ok(Box::new(Folding::new(factors, learned)))
     }
 
     fn save(&self) -> Result<ModelState, FitError> {

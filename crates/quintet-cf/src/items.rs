@@ -13,7 +13,7 @@ use quintet_tensor::FitError;
 use rayon::prelude::*;
 
 use crate::similarity::{Cut, newcomer};
-use crate::sparse::{Offer, load_csr, save_csr};
+use crate::sparse::Offer;
 
 /// What the items add to each other, by source.
 #[derive(Debug, Clone, PartialEq)]
@@ -103,12 +103,12 @@ impl ItemWeights {
     }
 
     pub(crate) fn load(name: &'static str, state: &ModelState) -> Result<Self, FitError> {
-        let history = load_csr(state, "history")?;
+        let history = state.interactions("history")?;
         let n = history.n_items();
         let influence = if state.tensors.contains_key("weights") {
             Influence::Dense(state.shaped("weights", n, n)?.clone())
         } else {
-            let m = load_csr(state, "influence")?;
+            let m = state.interactions("influence")?;
             if (m.n_users(), m.n_items()) != (n, n) {
                 let found = format!("[{}, {}]", m.n_users(), m.n_items());
                 return Err(state.mismatch("influence", &format!("[{n}, {n}]"), &found).into());
@@ -193,9 +193,9 @@ impl Recommender for ItemWeights {
 
     fn state(&self) -> ModelState {
         let mut state = ModelState::new(self.name);
-        save_csr(&mut state, "history", &self.history);
+        state.put_interactions("history", &self.history);
         match &self.influence {
-            Influence::Sparse(m) => save_csr(&mut state, "influence", m),
+            Influence::Sparse(m) => state.put_interactions("influence", m),
             Influence::Dense(m) => state.put("weights", m.clone()),
         }
         state.meta.insert("values".into(), self.values.to_string());

@@ -22,8 +22,8 @@ use quintet_data::{TripletBatch, TripletSampler};
 use quintet_tensor::{
     AdamConfig, EmbeddingTable, EpochStats, FactorModel, Fit, FitContext, FitError, Fitting,
     ModelEntry, NodeSet, PlacedTriple, Propagation, PropagationScratch, Trainer, TrainingData,
-    UnusedBias, bpr_gradients, bpr_slopes, check_training_params, clear_unused_items, dot,
-    parse_params, run_epoch,
+    UnusedBias, bpr_gradients, bpr_slopes, check_interactions, check_training_params,
+    clear_unused_items, dot, parse_params, run_epoch,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -94,9 +94,7 @@ impl Fit for LightGcnConfig {
     fn start(&self, data: TrainingData<'_>, context: &FitContext) -> Result<Fitting, FitError> {
         check_training_params(NAME, self.dim, self.batch_size, self.lr, self.l2)?;
         let train = data.train;
-        if train.nnz() == 0 {
-            return Err(FitError::Data { model: NAME.into(), reason: "no interactions".into() });
-        }
+        check_interactions(NAME, train)?;
         let mut rng = context.seed.rng("lightgcn-init", 0);
         let adam = AdamConfig::new(self.lr);
         let users = EmbeddingTable::new(train.n_users(), self.dim, adam, &mut rng);

@@ -26,7 +26,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::factor_table::FactorTable;
-use crate::folding::FoldingModel;
+use crate::folding::Folding;
+use crate::learned::Learned;
 use rows::{Side, climb};
 
 const NAME: &str = "logistic_mf";
@@ -82,7 +83,7 @@ pub(crate) fn entry() -> ModelEntry {
         name: NAME,
         summary: "logistic matrix factorisation (Johnson 2014), alternating Adagrad",
         build: |params| Ok(Box::new(parse_params::<LogisticMfConfig>(NAME, params)?)),
-        load: |state| Ok(Box::new(FoldingModel::load(state, rows::load)?)),
+        load: |state| Ok(Box::new(Learned::load(state, rows::load)?)),
         tiny: r#"{"dim": 4, "lr": 0.5, "l2": 0.5, "negatives": 2}"#,
     }
 }
@@ -171,7 +172,7 @@ impl Trainer for LogisticTrainer {
         let factors = FactorModel::new(NAME, users, items, bias, Capability::personal())?;
         let config = serde_json::to_string(&self.config).unwrap_or_default();
         let factors = factors.with_part("taste", 0, dim);
-        Ok(Box::new(FoldingModel::new(factors, config, rows::load, false)))
+        Ok(Box::new(Folding::new(factors, Learned::new(config, rows::load, false))))
     }
 
     fn save(&self) -> Result<ModelState, FitError> {

@@ -22,8 +22,9 @@ use burn::tensor::{Tensor, TensorData, activation};
 use quintet_core::{Interactions, ItemIdx, Matrix, ModelState, Recommender};
 use quintet_tensor::{
     Adam, AdamConfig, EpochStats, FactorModel, Fit, FitContext, FitError, Fitting, Layer, Linear,
-    ModelEntry, Trainer, TrainingData, Weight, add_product, check_training_params, load_weights,
-    loss_value, normal_matrix, parse_params, run_epoch, save_weights,
+    ModelEntry, Trainer, TrainingData, Weight, add_product, check_interactions,
+    check_training_params, load_weights, loss_value, normal_matrix, parse_params, run_epoch,
+    save_weights,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -32,7 +33,8 @@ use crate::autoencoder::{
     SparseInput, UserBatch, encode_items, fitted, leaf, leaf_grad, multinomial_loss, put_layer,
     read_layer, transposed, user_batches,
 };
-use crate::query::{Folding, Query};
+use crate::folding::Folding;
+use crate::query::Query;
 
 const VAE: &str = "multivae";
 const DAE: &str = "multidae";
@@ -148,10 +150,7 @@ impl Model {
     ) -> Result<MultiVaeTrainer, FitError> {
         let MultiVaeConfig { hidden, latent, lr, .. } = self.config;
         self.config.check(self.name)?;
-        if train.nnz() == 0 {
-            let reason = "no interactions".into();
-            return Err(FitError::Data { model: self.name.into(), reason });
-        }
+        check_interactions(self.name, train)?;
         let device = context.device.clone().autodiff();
         let mut rng = context.seed.rng("multivae-init", 0);
         let n_items = train.n_items();

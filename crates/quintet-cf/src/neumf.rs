@@ -24,15 +24,17 @@ use std::sync::Arc;
 
 use burn::tensor::{Tensor, TensorData, activation};
 use quintet_core::{Interactions, ModelState, Recommender};
-use quintet_data::{NegativeStrategy, TripletBatch, TripletSampler};
+use quintet_data::{TripletBatch, TripletSampler};
 use quintet_tensor::{
     Adam, AdamConfig, Device, EmbeddingTable, EpochStats, Fit, FitContext, FitError, Fitting,
-    Layer, Linear, ModelEntry, Trainer, TrainingData, Weight, check_training_params, index_tensor,
-    load_weights, loss_value, normal_matrix, parse_params, run_epoch, save_weights, softplus,
-    step_table, unique_ids,
+    Layer, Linear, ModelEntry, Trainer, TrainingData, Weight, check_interactions,
+    check_training_params, index_tensor, load_weights, loss_value, normal_matrix, parse_params,
+    run_epoch, save_weights, softplus, step_table, unique_ids,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+use crate::sampling::uniform_sampler;
 
 const NAME: &str = "neumf";
 
@@ -142,12 +144,8 @@ impl NeuMfConfig {
         context: &FitContext,
     ) -> Result<NeuMfTrainer, FitError> {
         self.check()?;
-        if train.nnz() == 0 {
-            return Err(FitError::Data { model: NAME.into(), reason: "no interactions".into() });
-        }
-        let sampler =
-            TripletSampler::with_strategy(train, NegativeStrategy::Uniform {}, self.negatives)
-                .map_err(|e| FitError::Config { model: NAME.into(), reason: e.to_string() })?;
+        check_interactions(NAME, train)?;
+        let sampler = uniform_sampler(NAME, train, self.negatives)?;
         let device = context.device.clone().autodiff();
         let mut rng = context.seed.rng("neumf-init", 0);
         let half = self.layers[0] / 2;

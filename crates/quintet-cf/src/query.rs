@@ -1,10 +1,9 @@
-//! A model in dot-product form that makes the query of a newcomer from what they did.
+//! A newcomer whose row is made from their items at once: a query.
 
-use quintet_core::{
-    Capability, Factors, ItemIdx, Matrix, ModelState, Reason, Recommender, ScoreError, Scored,
-    UserIdx,
-};
-use quintet_tensor::{FactorModel, dot};
+use quintet_core::{Factors, ItemIdx, ModelState};
+use quintet_tensor::dot;
+
+use crate::folding::Newcomer;
 
 /// Makes the query of somebody from their items: its dot product with the item factors, plus
 /// their bias, is the score.
@@ -16,101 +15,45 @@ pub(crate) trait Query: Send + Sync {
     fn save(&self, state: &mut ModelState);
 }
 
-/// [`FactorModel`] with a [`Query`].
-pub(crate) struct Folding<Q> {
-    model: FactorModel,
-    /// None where the parameters leave newcomers no query.
-    query: Option<Q>,
-}
-
-impl<Q: Query> Folding<Q> {
-    pub(crate) fn new(model: FactorModel, query: Option<Q>) -> Self {
-        Self { model, query }
-    }
-}
-
-impl<Q: Query> Recommender for Folding<Q> {
-    fn name(&self) -> &str {
-        self.model.name()
-    }
-
-    fn n_users(&self) -> usize {
-        self.model.n_users()
-    }
-
-    fn n_items(&self) -> usize {
-        self.model.n_items()
-    }
-
-    fn capability(&self) -> Capability {
-        match self.query {
-            Some(_) => self.model.capability().with_fold_in(),
-            None => self.model.capability(),
-        }
-    }
-
-    fn score(&self, users: &[UserIdx], out: &mut Matrix) -> Result<(), ScoreError> {
-        self.model.score(users, out)
-    }
-
-    fn state(&self) -> ModelState {
-        let mut state = self.model.state();
-        if let Some(query) = &self.query {
-            query.save(&mut state);
-        }
-        state
-    }
-
-    fn factors(&self) -> Option<Factors<'_>> {
-        self.model.factors()
-    }
-
-    fn fold_in(
-        &self,
-        items: &[ItemIdx],
-        values: &[f32],
-        out: &mut [f32],
-    ) -> Result<(), ScoreError> {
-        let Some(query) = &self.query else {
-            return Err(ScoreError::NoFoldIn { model: self.name().into() });
-        };
-        let len = self.n_items();
-        assert_eq!(items.len(), values.len(), "a value for every item");
-        assert_eq!(out.len(), len, "a score for every item");
-        if let Some(item) = items.iter().find(|i| i.index() >= len) {
-            return Err(ScoreError::OutOfRange { what: "item", index: item.index(), len });
-        }
-        let Some(factors) = self.model.factors() else { return Ok(()) };
-        let mut row = vec![0.0; factors.items.cols()];
-        // Somebody may have done a thing twice.
+/// None where the parameters leave newcomers no query.
+impl<Q: Query> Newcomer for Option<Q> {
+    /// Somebody may have done a thing twice; it counts once.
+    fn rank(&self, model: Factors<'_>, items: &[ItemIdx], _: &[f32], out: &mut [f32]) {
+        let mut row = vec![0.0; model.items.cols()];
         let mut distinct = items.to_vec();
         distinct.sort_unstable();
         distinct.dedup();
-        query.query(&distinct, &mut row);
-        for (item, (score, bias)) in out.iter_mut().zip(factors.bias).enumerate() {
-            *score = dot(&row, factors.items.row(item)) + bias;
+        if let Some(query) = self {
+            query.query(&distinct, &mut row);
         }
-        Ok(())
+        score(&row, model, out);
     }
 
-    fn similar_items(&self, item: ItemIdx, k: usize) -> Result<Vec<Scored>, ScoreError> {
-        self.model.similar_items(item, k)
+    fn save(&self, state: &mut ModelState) {
+        if let Some(query) = self {
+            query.save(state);
+        }
     }
 
-    fn explain(
-        &self,
-        user: UserIdx,
-        item: ItemIdx,
-        history: &[ItemIdx],
-        k: usize,
-    ) -> Result<Vec<Reason>, ScoreError> {
-        self.model.explain(user, item, history, k)
+    fn folds_in(&self) -> bool {
+        self.is_some()
+    }
+}
+
+/// `row · item + bias` for every item.
+pub(crate) fn score(row: &[f32], model: Factors<'_>, out: &mut [f32]) {
+    for (item, (score, bias)) in out.iter_mut().zip(model.bias).enumerate() {
+        *score = dot(row, model.items.row(item)) + bias;
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use quintet_core::{Capability, Matrix, Recommender};
+    use quintet_tensor::FactorModel;
+
     use super::*;
+    use crate::folding::Folding;
 
     struct Count;
 

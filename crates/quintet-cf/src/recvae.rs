@@ -26,8 +26,8 @@ use burn::tensor::{Tensor, TensorData};
 use quintet_core::{Interactions, Matrix, ModelState, Recommender};
 use quintet_tensor::{
     Adam, AdamConfig, Device, EpochStats, Fit, FitContext, FitError, Fitting, Layer, Linear,
-    ModelEntry, Trainer, TrainingData, check_training_params, load_weights, loss_value,
-    matrix_to_tensor, normal_matrix, parse_params, run_epoch, save_weights,
+    ModelEntry, Trainer, TrainingData, check_interactions, check_training_params, load_weights,
+    loss_value, matrix_to_tensor, normal_matrix, parse_params, run_epoch, save_weights,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -135,9 +135,7 @@ impl RecVaeConfig {
         context: &FitContext,
     ) -> Result<RecVaeTrainer, FitError> {
         self.check()?;
-        if train.nnz() == 0 {
-            return Err(FitError::Data { model: NAME.into(), reason: "no interactions".into() });
-        }
+        check_interactions(NAME, train)?;
         let device = context.device.clone().autodiff();
         let mut rng = context.seed.rng("recvae-init", 0);
         let n_items = train.n_items();

@@ -22,7 +22,7 @@ use burn::tensor::activation::{relu, softmax};
 use quintet_core::{Matrix, ModelState};
 use quintet_tensor::{
     Fit, FitContext, FitError, Fitting, Layer, LayerNorm, Linear, ModelEntry, TrainingData, Weight,
-    index_tensor, parse_params,
+    add_scaled, dot, index_tensor, parse_params,
 };
 use rand::Rng;
 use rand_distr::{Distribution, Normal};
@@ -30,10 +30,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::sequence::model::NETWORK;
-use crate::sequence::product::{axpy, dot, product};
+use crate::sequence::product::product;
 use crate::sequence::windows::Stretches;
 use crate::sequence::{
-    BatchShape, Dropout, Network, NextItemLoss, Reader, SequenceModel, SequenceTrainer, Setup,
+    BatchShape, Dropout, Network, NextItem, NextItemLoss, Reader, SequenceTrainer, Setup,
 };
 
 const NAME: &str = "sasrec";
@@ -92,7 +92,7 @@ pub(crate) fn entry() -> ModelEntry {
         name: NAME,
         summary: "the next item by self-attention over the last ones (Kang 2018)",
         build: |params| Ok(Box::new(parse_params::<SasRecConfig>(NAME, params)?)),
-        load: |state| Ok(Box::new(SequenceModel::load(state, load_reader)?)),
+        load: |state| Ok(Box::new(NextItem::load(state, load_reader)?)),
         // Softmax would learn the order of the toy world, in which nothing comes after the last
         // item, instead of its groups.
         tiny: r#"{"dim": 8, "blocks": 1, "max_len": 6, "dropout": 0.1, "loss": "bce", "lr": 0.02,
@@ -320,7 +320,7 @@ impl HostLinear {
         let dim = self.weight.rows();
         let mut y = vec![0.0; x.len()];
         product(x, self.weight.as_slice(), [x.len() / dim, dim, dim], &mut y);
-        y.chunks_exact_mut(dim).for_each(|row| axpy(1.0, self.bias.row(0), row));
+        y.chunks_exact_mut(dim).for_each(|row| add_scaled(row, 1.0, self.bias.row(0)));
         y
     }
 }
@@ -398,14 +398,14 @@ impl HostBlock {
                 weights.iter_mut().for_each(|w| *w = (*w - most).exp());
                 let sum: f32 = weights.iter().sum();
                 for (at, w) in weights.iter().enumerate() {
-                    axpy(w / sum, &values[of(at)], &mut row[part.clone()]);
+                    add_scaled(&mut row[part.clone()], w / sum, &values[of(at)]);
                 }
             }
         }
         let mut out = self.norms[1].forward(&normed);
         let mut hidden = inner.forward(&out);
         hidden.iter_mut().for_each(|x| *x = x.max(0.0));
-        axpy(1.0, &outer.forward(&hidden), &mut out);
+        add_scaled(&mut out, 1.0, &outer.forward(&hidden));
         out
     }
 }
@@ -450,7 +450,7 @@ impl Reader for HostSasRec {
         let len = inputs.len() / dim;
         let from = (self.positions.rows() - len) * dim;
         let mut h = self.positions.as_slice()[from..].to_vec();
-        axpy((dim as f32).sqrt(), inputs, &mut h);
+        add_scaled(&mut h, (dim as f32).sqrt(), inputs);
         for (at, block) in self.blocks.iter().enumerate() {
             // After the last block only the last position is looked at.
             let from = if at + 1 == self.blocks.len() { len - 1 } else { 0 };

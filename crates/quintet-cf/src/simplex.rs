@@ -22,14 +22,16 @@ use std::sync::Arc;
 
 pub use aggregate::SimplexAggregation;
 use quintet_core::{Interactions, Matrix, ModelState, Recommender, SeedStream};
-use quintet_data::{NegativeStrategy, TripletBatch, TripletSampler};
+use quintet_data::{TripletBatch, TripletSampler};
 use quintet_tensor::{
     AdamConfig, CandidateGradients, EmbeddingTable, EpochStats, Fit, FitContext, FitError, Fitting,
-    ModelEntry, NodeSet, Trainer, TrainingData, add_scaled, candidate_scores,
+    ModelEntry, NodeSet, Trainer, TrainingData, add_scaled, candidate_scores, check_interactions,
     check_training_params, dot, parse_params, run_epoch,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+use crate::sampling::uniform_sampler;
 
 use aggregate::{Aggregator, AggregatorGrads, Pooled};
 
@@ -121,12 +123,8 @@ impl Fit for SimplexConfig {
     fn start(&self, data: TrainingData<'_>, context: &FitContext) -> Result<Fitting, FitError> {
         self.check()?;
         let train = data.train;
-        if train.nnz() == 0 {
-            return Err(FitError::Data { model: NAME.into(), reason: "no interactions".into() });
-        }
-        let sampler =
-            TripletSampler::with_strategy(train, NegativeStrategy::Uniform {}, self.negatives)
-                .map_err(|e| FitError::Config { model: NAME.into(), reason: e.to_string() })?;
+        check_interactions(NAME, train)?;
+        let sampler = uniform_sampler(NAME, train, self.negatives)?;
         let mut rng = context.seed.rng("simplex-init", 0);
         let adam = AdamConfig::new(self.lr);
         let users = EmbeddingTable::new(train.n_users(), self.dim, adam, &mut rng);

@@ -8,14 +8,12 @@
 mod best;
 mod gram;
 mod nearest;
-mod state;
 mod terms;
 mod weights;
 
 pub(crate) use best::{Best, Offer};
 pub(crate) use gram::{Gram, lower_gram};
 pub(crate) use nearest::{NearestOptions, Pair, neighbours};
-pub(crate) use state::{load_csr, save_csr};
 pub(crate) use terms::{Order, Terms, capped, with_ones};
 pub(crate) use weights::Weigher;
 pub use weights::Weighting;

@@ -24,15 +24,18 @@ use std::sync::Arc;
 use quintet_core::{
     Capability, Interactions, ItemIdx, Matrix, ModelState, Recommender, SeedStream, UserIdx, top_k,
 };
-use quintet_data::{NegativeStrategy, TripletBatch, TripletSampler};
+use quintet_data::{TripletBatch, TripletSampler};
 use quintet_tensor::{
     AdamConfig, CandidateGradients, EmbeddingTable, EpochStats, FactorModel, Fit, FitContext,
     FitError, Fitting, ModelEntry, NodeSet, Trainer, TrainingData, UnusedBias, candidate_scores,
-    check_training_params, clear_unused_items, normal_matrix, parse_params, run_epoch,
+    check_interactions, check_training_params, clear_unused_items, normal_matrix, parse_params,
+    run_epoch,
 };
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+use crate::sampling::uniform_sampler;
 
 const NAME: &str = "ultragcn";
 
@@ -121,12 +124,8 @@ impl Fit for UltraGcnConfig {
     fn start(&self, data: TrainingData<'_>, context: &FitContext) -> Result<Fitting, FitError> {
         self.check()?;
         let train = data.train;
-        if train.nnz() == 0 {
-            return Err(FitError::Data { model: NAME.into(), reason: "no interactions".into() });
-        }
-        let sampler =
-            TripletSampler::with_strategy(train, NegativeStrategy::Uniform {}, self.negatives)
-                .map_err(|e| FitError::Config { model: NAME.into(), reason: e.to_string() })?;
+        check_interactions(NAME, train)?;
+        let sampler = uniform_sampler(NAME, train, self.negatives)?;
         let mut rng = context.seed.rng("ultragcn-init", 0);
         let users = normal_matrix(train.n_users(), self.dim, self.init_std, &mut rng);
         let items = normal_matrix(train.n_items(), self.dim, self.init_std, &mut rng);

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::similarity::{Cut, Nearness, Shrinkage, Similarity, length_of, newcomer};
-use crate::sparse::{Weigher, Weighting, load_csr, save_csr, with_ones};
+use crate::sparse::{Weigher, Weighting, with_ones};
 
 const NAME: &str = "userknn";
 
@@ -165,7 +165,7 @@ impl UserKnn {
     fn load(state: &ModelState) -> Result<Self, FitError> {
         let config: UserKnnConfig = serde_json::from_str(state.text("config")?)
             .map_err(|e| state.mismatch("config", "parameters of userknn", &e.to_string()))?;
-        let (history, near) = (load_csr(state, "history")?, load_csr(state, "neighbours")?);
+        let (history, near) = (state.interactions("history")?, state.interactions("neighbours")?);
         let n = history.n_users();
         if (near.n_users(), near.n_items()) != (n, n) {
             let found = format!("[{}, {}]", near.n_users(), near.n_items());
@@ -263,8 +263,8 @@ impl Recommender for UserKnn {
 
     fn state(&self) -> ModelState {
         let mut state = ModelState::new(NAME);
-        save_csr(&mut state, "history", &self.history);
-        save_csr(&mut state, "neighbours", &self.neighbours);
+        state.put_interactions("history", &self.history);
+        state.put_interactions("neighbours", &self.neighbours);
         let config = serde_json::to_string(&self.config).unwrap_or_default();
         state.meta.insert("config".into(), config);
         state

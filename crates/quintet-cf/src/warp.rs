@@ -17,8 +17,8 @@ use quintet_tensor::{Fit, FitContext, FitError, Fitting, ModelEntry, TrainingDat
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::folding::FoldingModel;
 use crate::hybrid_mf::{self, HybridLoss, HybridMfConfig};
+use crate::learned::Learned;
 
 const NAME: &str = "warp";
 
@@ -98,7 +98,7 @@ pub(crate) fn entry() -> ModelEntry {
         name: NAME,
         summary: "matrix factorisation with the WARP or k-order WARP loss (Weston 2011, 2013)",
         build: |params| Ok(Box::new(parse_params::<WarpConfig>(NAME, params)?)),
-        load: |state| Ok(Box::new(FoldingModel::load(state, hybrid_mf::load_fold)?)),
+        load: |state| Ok(Box::new(Learned::load(state, hybrid_mf::load_fold)?)),
         tiny: r#"{"dim": 8, "lr": 0.1, "batch_size": 64}"#,
     }
 }

@@ -16,9 +16,9 @@ use burn::tensor::{Bool, Device, Tensor, TensorData};
 use quintet_core::{Capability, Interactions, Matrix, Modality, ModelState, Recommender, UserIdx};
 use quintet_tensor::{
     Adam, AdamConfig, EmbeddingTable, EpochStats, FactorModel, Fit, FitContext, FitError, Fitting,
-    Fusion, Layer, ModelEntry, Trainer, TrainingData, Views, Weight, check_training_params,
-    index_tensor, load_weights, loss_value, parse_params, run_epoch, sampled_softmax, save_weights,
-    squared_penalty, step_table, tensor_to_vec, unique_ids,
+    Fusion, Layer, ModelEntry, Trainer, TrainingData, Views, Weight, check_interactions,
+    check_training_params, index_tensor, load_weights, loss_value, parse_params, run_epoch,
+    sampled_softmax, save_weights, squared_penalty, step_table, tensor_to_vec, unique_ids,
 };
 use rand::RngExt;
 use rand::seq::SliceRandom;
@@ -155,9 +155,7 @@ impl Fit for TwoTowerConfig {
             });
         }
         let train = data.train;
-        if train.nnz() == 0 {
-            return Err(FitError::Data { model: NAME.into(), reason: "no interactions".into() });
-        }
+        check_interactions(NAME, train)?;
         let device = context.device.clone().autodiff();
         let content = Content::new(
             NAME,

@@ -16,8 +16,9 @@ use quintet_data::TripletSampler;
 use quintet_tensor::{
     Adam, AdamConfig, EmbeddingTable, EpochStats, FactorModel, Fit, FitContext, FitError, Fitting,
     Layer, Linear, ModelEntry, PairBatch, Trainer, TrainingData, UnusedBias, Views, Weight,
-    bpr_loss, check_training_params, clear_unused_items, load_weights, loss_value, parse_params,
-    run_epoch, save_weights, score_pairs, squared_penalty, step_table, tensor_to_vec,
+    bpr_loss, check_interactions, check_training_params, clear_unused_items, load_weights,
+    loss_value, parse_params, run_epoch, save_weights, score_pairs, squared_penalty, step_table,
+    tensor_to_vec,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -129,9 +130,7 @@ impl Fit for VbprConfig {
             self.l2,
         )?;
         let train = data.train;
-        if train.nnz() == 0 {
-            return Err(FitError::Data { model: NAME.into(), reason: "no interactions".into() });
-        }
+        check_interactions(NAME, train)?;
         let device = context.device.clone().autodiff();
         let content = Content::new(
             NAME,

@@ -53,8 +53,8 @@ pub use nodes::NodeSet;
 pub use optim::{Adam, AdamConfig};
 pub use pair_kernels::{PlacedTriple, bpr_gradients, bpr_slopes};
 pub use pairwise::{
-    PairBatch, UnusedBias, check_training_params, clear_unused_items, loss_value, run_epoch,
-    score_pairs, squared_penalty, step_table,
+    PairBatch, UnusedBias, check_interactions, check_training_params, clear_unused_items,
+    loss_value, run_epoch, score_pairs, squared_penalty, step_table,
 };
 pub use selfcheck::{SelfCheck, self_check};
 pub use slices::{add_outer, add_product, add_scaled, dot};

@@ -143,6 +143,17 @@ pub fn check_training_params(
     Ok(())
 }
 
+/// Refuses to learn from nothing.
+///
+/// # Errors
+/// [`FitError::Data`] when there is no interaction.
+pub fn check_interactions(model: &str, train: &Interactions) -> Result<(), FitError> {
+    match train.nnz() {
+        0 => Err(FitError::Data { model: model.to_owned(), reason: "no interactions".into() }),
+        _ => Ok(()),
+    }
+}
+
 /// The number a loss holds.
 ///
 /// # Errors

@@ -4,7 +4,7 @@ use pulp::{Arch, Simd, WithSimd};
 
 use super::BprSgdConfig;
 use crate::factor_table::{FactorTable, add_scaled, dot};
-use crate::folding::FoldUser;
+use crate::learned::FoldUser;
 use crate::split_mix::SplitMix64;
 
 /// Steps for each item of the history.

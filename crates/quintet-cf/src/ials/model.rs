@@ -18,6 +18,9 @@ use super::rows::{Cells, Rows, Weights};
 use super::{IalsConfig, NAME};
 use crate::factor_table::{FactorTable, scores};
 
+/// What the histories are called in a saved model.
+const HISTORY: &str = "history";
+
 /// The fitted model.
 #[derive(Debug)]
 pub struct Ials {
@@ -54,7 +57,7 @@ impl Ials {
         let factors = FactorModel::load(state)?;
         let config = serde_json::from_str(state.text("config")?)
             .map_err(|e| state.mismatch("config", "parameters", &e.to_string()))?;
-        let history = match state.tensors.contains_key("history.indptr") {
+        let history = match state.tensors.contains_key(&format!("{HISTORY}.indptr")) {
             true => Some(load_rows(state, factors.n_users(), factors.n_items())?),
             false => None,
         };
@@ -98,19 +101,12 @@ impl Ials {
 }
 
 fn load_rows(state: &ModelState, n_rows: usize, n_columns: usize) -> Result<Rows, FitError> {
-    let (indptr, columns) = (state.whole("history.indptr")?, state.whole("history.columns")?);
-    let values = state.shaped("history.values", 1, columns.len())?.as_slice().to_vec();
-    let fits = indptr.len() == n_rows + 1
-        && indptr.first() == Some(&0)
-        && indptr.last() == Some(&(columns.len() as i64))
-        && indptr.windows(2).all(|w| w[0] <= w[1])
-        && columns.iter().all(|c| (0..n_columns as i64).contains(c));
-    if !fits {
-        return Err(state.mismatch("history.indptr", "ascending row offsets", "others").into());
-    }
-    let indptr = indptr.iter().map(|p| *p as usize).collect();
-    let columns = columns.iter().map(|c| *c as u32).collect();
-    Ok(Rows { indptr, columns, values: Some(values) })
+    let history = state.interactions(HISTORY)?;
+    let found = (history.n_users(), history.n_items());
+    let rows = Rows::new(&history, true).filter(|_| found == (n_rows, n_columns));
+    let expected = || format!("[{n_rows}, {n_columns}], no value negative");
+    let found = || format!("[{}, {}]", found.0, found.1);
+    rows.ok_or_else(|| state.mismatch(HISTORY, &expected(), &found()).into())
 }
 
 impl Recommender for Ials {
@@ -138,13 +134,8 @@ impl Recommender for Ials {
         let mut state = self.factors.state();
         state.meta.insert("config".into(), serde_json::to_string(&self.config).unwrap_or_default());
         if let Some(history) = &self.history {
-            let whole = |x: &[usize]| x.iter().map(|x| *x as i64).collect();
-            state.put_whole("history.indptr", whole(&history.indptr));
-            let columns = history.columns.iter().map(|c| i64::from(*c)).collect();
-            state.put_whole("history.columns", columns);
-            let values = history.values.clone().unwrap_or_default();
-            if let Ok(values) = Matrix::from_vec(1, values.len(), values) {
-                state.put("history.values", values);
+            if let Some(history) = history.to_interactions(self.n_items()) {
+                state.put_interactions(HISTORY, &history);
             }
         }
         state

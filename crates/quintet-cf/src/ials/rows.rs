@@ -1,6 +1,6 @@
 //! The two sparse matrices of iALS and what a cell weighs.
 
-use quintet_core::{Interactions, UserIdx};
+use quintet_core::{Interactions, ItemIdx, Triplet, UserIdx};
 
 use super::{Confidence, IalsConfig};
 
@@ -33,6 +33,18 @@ impl Rows {
             indptr.push(columns.len());
         }
         Some(Self { indptr, columns, values: Some(values) })
+    }
+
+    /// The rows as they are saved. None where one does not fit, which [`Rows::new`] never makes.
+    pub(super) fn to_interactions(&self, n_columns: usize) -> Option<Interactions> {
+        let cells = (0..self.len()).flat_map(|row| {
+            (self.indptr[row]..self.indptr[row + 1]).map(move |cell| Triplet {
+                user: UserIdx::new(row),
+                item: ItemIdx(self.columns[cell]),
+                value: self.values.as_ref().map_or(1.0, |values| values[cell]),
+            })
+        });
+        Interactions::from_sorted(self.len(), n_columns, self.columns.len(), cells).ok()
     }
 
     /// The rows of items.

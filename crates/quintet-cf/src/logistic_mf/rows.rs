@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use super::LogisticMfConfig;
 use crate::factor_table::{FactorTable, add_scaled, dot};
-use crate::folding::FoldUser;
+use crate::learned::FoldUser;
 use crate::split_mix::SplitMix64;
 
 /// Added to the root of the sum of squares.

@@ -29,7 +29,7 @@ use super::check::{at_least_one, not_negative};
 use super::fitted::{
     Estimate, Estimator, Known, KnownPair, Learner, OutputConfig, Ratings, fit_rating, load, parse,
 };
-use super::rows::{get_ratings, grouped, put_ratings};
+use super::rows::{RATINGS, get_ratings, grouped};
 use super::similarity::{Measure, RatingSimilarity, SimilarityRow};
 
 /// What neighbours' ratings are compared with.
@@ -314,7 +314,7 @@ impl Estimator for RatingKnn {
     }
 
     fn save(&self, state: &mut ModelState) {
-        put_ratings(state, if self.by_user { &self.by_x } else { &self.by_y });
+        state.put_interactions(RATINGS, if self.by_user { &self.by_x } else { &self.by_y });
     }
 }
 

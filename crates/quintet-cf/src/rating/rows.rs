@@ -5,10 +5,10 @@
 //! batch that need it. Memory stays `O(nnz)`, and what has to be counted is what a table would
 //! have cost: `Σ n²` over the co-raters for a batch over everybody.
 
-use quintet_core::{Interactions, ItemIdx, ModelState, RatingError, Triplet, UserIdx};
+use quintet_core::{Interactions, ModelState, RatingError, UserIdx};
 use rayon::prelude::*;
 
-use super::fitted::{Estimate, KnownPair, get_row, put_row};
+use super::fitted::{Estimate, KnownPair};
 
 /// Answers `pairs` in their order. Pairs with the same `key` are answered one after the other
 /// with one scratch, after `row` has prepared it for that key.
@@ -63,44 +63,23 @@ pub(crate) fn common<P: PairSums>(
     }
 }
 
-/// Writes a matrix of ratings.
-pub(crate) fn put_ratings(state: &mut ModelState, ratings: &Interactions) {
-    let rows: Vec<i64> = ratings.indptr().iter().map(|&p| p as i64).collect();
-    let items = ratings.indices().iter().map(|i| i64::from(i.0)).collect();
-    let values: Vec<f32> = ratings.iter().map(|t| t.value).collect();
-    state.put_whole("ratings.indptr", rows);
-    state.put_whole("ratings.items", items);
-    put_row(state, "ratings.values", &values);
-}
+/// What the ratings are called in a saved model.
+pub(crate) const RATINGS: &str = "ratings";
 
-/// Reads what [`put_ratings`] wrote, for a model of this size.
+/// Reads the ratings of a model of this size.
 pub(crate) fn get_ratings(
     state: &ModelState,
     n_users: usize,
     n_items: usize,
 ) -> Result<Interactions, RatingError> {
-    let (rows, items) = (state.whole("ratings.indptr")?, state.whole("ratings.items")?);
-    let values = get_row(state, "ratings.values", items.len())?;
-    let fits = rows.len() == n_users + 1
-        && rows.first() == Some(&0)
-        && rows.last() == Some(&(items.len() as i64))
-        && rows.windows(2).all(|w| w[0] <= w[1])
-        && items.iter().all(|&i| (0..n_items as i64).contains(&i));
-    if !fits {
-        let expected = format!("row offsets and columns of [{n_users}, {n_items}]");
-        return Err(state.mismatch("ratings.indptr", &expected, "others").into());
+    let ratings = state.interactions(RATINGS)?;
+    let found = (ratings.n_users(), ratings.n_items());
+    if found != (n_users, n_items) {
+        let expected = format!("[{n_users}, {n_items}]");
+        let found = format!("[{}, {}]", found.0, found.1);
+        return Err(state.mismatch(RATINGS, &expected, &found).into());
     }
-    let cells = rows.windows(2).enumerate().flat_map(|(user, w)| {
-        (w[0] as usize..w[1] as usize).map({
-            let values = &values;
-            move |at| Triplet {
-                user: UserIdx::new(user),
-                item: ItemIdx(items[at] as u32),
-                value: values[at],
-            }
-        })
-    });
-    Ok(Interactions::from_sorted(n_users, n_items, items.len(), cells)?)
+    Ok(ratings)
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use super::fitted::{
     Estimate, Estimator, Known, KnownPair, Learner, OutputConfig, Ratings, fit_rating, load, parse,
 };
-use super::rows::{PairSums, common, get_ratings, grouped, put_ratings};
+use super::rows::{PairSums, RATINGS, common, get_ratings, grouped};
 
 /// Parameters.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -145,7 +145,7 @@ impl Estimator for SlopeOne {
     }
 
     fn save(&self, state: &mut ModelState) {
-        put_ratings(state, &self.by_user);
+        state.put_interactions(RATINGS, &self.by_user);
     }
 }
 

@@ -16,7 +16,8 @@ use quintet_tensor::{
 use rand::Rng;
 
 use crate::autoencoder::{encode_items, put_layer, read_layer};
-use crate::query::{Folding, Query};
+use crate::folding::Folding;
+use crate::query::Query;
 
 /// Layers before `μ` and `ln s²`.
 const DEPTH: usize = 5;

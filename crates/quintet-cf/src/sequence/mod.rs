@@ -19,7 +19,7 @@ pub(crate) mod trainer;
 pub(crate) mod windows;
 
 pub(crate) use dropout::Dropout;
-pub(crate) use model::{Reader, SequenceModel};
+pub(crate) use model::{NextItem, Reader};
 pub use next_item::NextItemLoss;
 pub(crate) use trainer::{BatchShape, Network, SequenceTrainer, Setup};
 pub use windows::Stretches;

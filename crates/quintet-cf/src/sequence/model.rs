@@ -1,13 +1,11 @@
 //! A fitted model of the next item.
 
-use quintet_core::{
-    Capability, Factors, ItemIdx, Matrix, ModelState, Reason, Recommender, ScoreError, Scored,
-    Sequences, UserIdx,
-};
-use quintet_tensor::{FactorModel, FitError};
+use quintet_core::{Capability, Factors, ItemIdx, Matrix, ModelState, Sequences, UserIdx};
+use quintet_tensor::{FactorModel, FitError, dot};
 use rayon::prelude::*;
 
-use super::product::dot;
+use crate::folding::{Folding, Newcomer};
+use crate::query::score;
 
 /// The prefix of the network's arrays in a state.
 pub(crate) const NETWORK: &str = "network.";
@@ -31,8 +29,7 @@ pub(crate) type LoadReader = fn(&ModelState) -> Result<Box<dyn Reader>, FitError
 /// Factors: the last hidden state of each user, and the item vectors. Users without a history have
 /// the mean state, so what the others like on average. Items that nobody used in training are
 /// below all others, whoever asks.
-pub(crate) struct SequenceModel {
-    factors: FactorModel,
+pub(crate) struct NextItem {
     reader: Box<dyn Reader>,
     /// Arrays and strings of the network.
     network: ModelState,
@@ -40,16 +37,16 @@ pub(crate) struct SequenceModel {
     nobody: Matrix,
 }
 
-impl SequenceModel {
+impl NextItem {
     /// Reads every user's history. `network` is what `load` makes a reader of; `used` says which
     /// items training shows.
-    pub(crate) fn new(
+    pub(crate) fn fitted(
         network: ModelState,
         load: LoadReader,
         items: &Matrix,
         sequences: &Sequences,
         used: &[bool],
-    ) -> Result<Self, FitError> {
+    ) -> Result<Folding<Self>, FitError> {
         let reader = load(&network)?;
         let (dim, n_users) = (items.cols(), sequences.n_users());
         let mut users = Matrix::zeros(n_users, dim);
@@ -79,11 +76,11 @@ impl SequenceModel {
         let name = network.kind.clone();
         let factors = FactorModel::new(name, users, items, bias, Capability::personal())?;
         let factors = factors.with_part("history", 0, dim);
-        Ok(Self { factors, reader, network, nobody })
+        Ok(Folding::new(factors, Self { reader, network, nobody }))
     }
 
-    /// Loads what [`Recommender::state`] gave.
-    pub(crate) fn load(state: &ModelState, load: LoadReader) -> Result<Self, FitError> {
+    /// Loads what [`quintet_core::Recommender::state`] gave.
+    pub(crate) fn load(state: &ModelState, load: LoadReader) -> Result<Folding<Self>, FitError> {
         let factors = FactorModel::load(state)?;
         let dim = state.matrix("items")?.cols();
         let nobody = state.shaped("nobody", 1, dim)?.clone();
@@ -91,7 +88,7 @@ impl SequenceModel {
         let ours = |key: &String| key.starts_with(NETWORK);
         network.tensors = state.tensors.clone().into_iter().filter(|(k, _)| ours(k)).collect();
         network.meta = state.meta.clone().into_iter().filter(|(k, _)| ours(k)).collect();
-        Ok(Self { factors, reader: load(&network)?, network, nobody })
+        Ok(Folding::new(factors, Self { reader: load(&network)?, network, nobody }))
     }
 }
 
@@ -106,75 +103,20 @@ fn read_history(reader: &dyn Reader, items: &Matrix, history: &[ItemIdx], out: &
     reader.read(&inputs, out);
 }
 
-impl Recommender for SequenceModel {
-    fn name(&self) -> &str {
-        self.factors.name()
+impl Newcomer for NextItem {
+    /// Values are not read: the network sees what was done and in which order.
+    fn rank(&self, model: Factors<'_>, items: &[ItemIdx], _: &[f32], out: &mut [f32]) {
+        // An item that nobody used says nothing: its vector is the random one of the start.
+        let known: Vec<ItemIdx> =
+            items.iter().copied().filter(|i| model.bias[i.index()] == 0.0).collect();
+        let mut state = self.nobody.row(0).to_vec();
+        read_history(self.reader.as_ref(), model.items, &known, &mut state);
+        score(&state, model, out);
     }
 
-    fn n_users(&self) -> usize {
-        self.factors.n_users()
-    }
-
-    fn n_items(&self) -> usize {
-        self.factors.n_items()
-    }
-
-    fn capability(&self) -> Capability {
-        self.factors.capability().with_fold_in()
-    }
-
-    fn score(&self, users: &[UserIdx], out: &mut Matrix) -> Result<(), ScoreError> {
-        self.factors.score(users, out)
-    }
-
-    fn state(&self) -> ModelState {
-        let mut state = self.factors.state();
+    fn save(&self, state: &mut ModelState) {
         state.tensors.extend(self.network.tensors.clone());
         state.meta.extend(self.network.meta.clone());
         state.put("nobody", self.nobody.clone());
-        state
-    }
-
-    fn factors(&self) -> Option<Factors<'_>> {
-        self.factors.factors()
-    }
-
-    /// Values are not read: the network sees what was done and in which order.
-    fn fold_in(
-        &self,
-        items: &[ItemIdx],
-        values: &[f32],
-        out: &mut [f32],
-    ) -> Result<(), ScoreError> {
-        assert_eq!(items.len(), values.len(), "one value an item");
-        assert_eq!(out.len(), self.n_items(), "room for every item");
-        let len = self.n_items();
-        if let Some(item) = items.iter().find(|i| i.index() >= len) {
-            return Err(ScoreError::OutOfRange { what: "item", index: item.index(), len });
-        }
-        let Some(factors) = self.factors.factors() else { return Ok(()) };
-        // An item that nobody used says nothing: its vector is the random one of the start.
-        let known: Vec<ItemIdx> =
-            items.iter().copied().filter(|i| factors.bias[i.index()] == 0.0).collect();
-        let mut state = self.nobody.row(0).to_vec();
-        read_history(self.reader.as_ref(), factors.items, &known, &mut state);
-        for ((score, bias), item) in out.iter_mut().zip(factors.bias).zip(0..) {
-            *score = dot(&state, factors.items.row(item)) + bias;
-        }
-        Ok(())
-    }
-
-    fn similar_items(&self, item: ItemIdx, k: usize) -> Result<Vec<Scored>, ScoreError> {
-        self.factors.similar_items(item, k)
-    }
-
-    fn explain(
-        &self,
-        user: UserIdx,
-        item: ItemIdx,
-        history: &[ItemIdx],
-        k: usize,
-    ) -> Result<Vec<Reason>, ScoreError> {
-        self.factors.explain(user, item, history, k)
     }
 }

@@ -19,10 +19,11 @@
 //! the scores, items in parallel for their gradient, so that no sum depends on the threads.
 
 use quintet_core::Matrix;
+use quintet_tensor::{add_scaled, dot};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::product::{add_t_product, axpy, dot, exp, product, product_t, sigmoid};
+use super::product::{add_t_product, exp, product, product_t, sigmoid};
 use super::rivals::Rivals;
 
 /// Positions that one thread takes at once.
@@ -73,7 +74,7 @@ impl RowGrads {
     pub(crate) fn add(&mut self, row: u32, scale: f32, x: &[f32]) {
         let place = self.rows.partition_point(|r| *r < row);
         assert_eq!(self.rows.get(place), Some(&row), "a row of the step");
-        axpy(scale, x, self.grad.row_mut(place));
+        add_scaled(self.grad.row_mut(place), scale, x);
     }
 }
 
@@ -191,7 +192,7 @@ impl Output {
             for ((out, target), grad) in
                 hidden_grad.chunks_exact_mut(dim).zip(targets).zip(target_grads.iter())
             {
-                axpy(*grad, part.at.items.row(*target as usize), out);
+                add_scaled(out, *grad, part.at.items.row(*target as usize));
             }
             loss
         };
@@ -347,7 +348,7 @@ fn binary(at: Positions<'_>, rivals: &[u32], grads: &mut RowGrads) -> (f64, Vec<
         let (up, down) = (dot(hidden, v), dot(hidden, r));
         loss += softplus(-up) + softplus(down);
         for (item, row, slope) in [(target, v, -sigmoid(-up)), (rival, r, sigmoid(down))] {
-            axpy(slope * scale, row, out);
+            add_scaled(out, slope * scale, row);
             grads.add(item, slope * scale, hidden);
         }
     }

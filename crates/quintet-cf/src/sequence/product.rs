@@ -35,24 +35,6 @@ pub(crate) fn add_t_product(
     matmul(out, Accum::Add, a.transpose(), b, 1.0, Par::Seq);
 }
 
-/// Dot product with eight running sums, which the compiler turns into vector instructions.
-pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
-    let mut sums = [0.0f32; 8];
-    let (heads_a, heads_b) = (a.chunks_exact(8), b.chunks_exact(8));
-    let tail: f32 = heads_a.remainder().iter().zip(heads_b.remainder()).map(|(x, y)| x * y).sum();
-    for (x, y) in heads_a.zip(heads_b) {
-        for (s, (x, y)) in sums.iter_mut().zip(x.iter().zip(y)) {
-            *s += x * y;
-        }
-    }
-    sums.iter().sum::<f32>() + tail
-}
-
-/// `out += scale · x`.
-pub(crate) fn axpy(scale: f32, x: &[f32], out: &mut [f32]) {
-    out.iter_mut().zip(x).for_each(|(o, x)| *o += scale * x);
-}
-
 /// `e^x` within two units of the last place, without a branch or a call, so that loops over it
 /// become vector instructions. Powers below -87 are taken for -87, above 88 for 88.
 ///

@@ -9,7 +9,7 @@ use quintet_tensor::{
 };
 
 use super::Dropout;
-use super::model::{LoadReader, NETWORK, SequenceModel};
+use super::model::{LoadReader, NETWORK, NextItem};
 use super::next_item::{NextItemLoss, Output, Positions, RowGrads};
 use super::rivals::{RivalSampler, Rivals};
 use super::windows::{Stretches, Window, batches, cut};
@@ -320,7 +320,7 @@ impl<N: Network + 'static> Trainer for SequenceTrainer<N> {
         save_weights(&self.network, NETWORK, &mut state)?;
         self.network.describe(&mut state);
         let (items, load) = (self.items.values(), self.load_reader);
-        Ok(Box::new(SequenceModel::new(state, load, items, &self.sequences, &self.used)?))
+        Ok(Box::new(NextItem::fitted(state, load, items, &self.sequences, &self.used)?))
     }
 
     fn save(&self) -> Result<ModelState, FitError> {

@@ -7,7 +7,8 @@ use quintet_tensor::{
 
 use super::aggregate::{Aggregator, Pooled, SimplexAggregation};
 use super::{NAME, SimplexConfig, normalised};
-use crate::query::{Folding, Query};
+use crate::folding::Folding;
+use crate::query::Query;
 
 /// Makes `a` of a history, of unit length.
 pub(super) struct HistoryQuery {
@@ -21,7 +22,7 @@ pub(super) fn model(
     (users, items): (&Matrix, &Matrix),
     aggregator: &Aggregator,
     config: &SimplexConfig,
-) -> Result<Folding<HistoryQuery>, FitError> {
+) -> Result<Folding<Option<HistoryQuery>>, FitError> {
     let share = config.own_share;
     let mut queries = users.clone();
     queries.as_mut_slice().iter_mut().for_each(|x| *x *= share);
@@ -71,7 +72,7 @@ impl Query for HistoryQuery {
 pub(super) fn load(state: &ModelState) -> Result<Box<dyn Recommender>, FitError> {
     let model = FactorModel::load(state)?;
     if !state.meta.contains_key("aggregation") {
-        return Ok(Box::new(Folding::<HistoryQuery>::new(model, None)));
+        return Ok(Box::new(Folding::new(model, None::<HistoryQuery>)));
     }
     let name = state.text("aggregation")?;
     let kind = serde_json::from_value::<SimplexAggregation>(name.into()).map_err(|_| {
