@@ -42,37 +42,37 @@ pub struct BiasConfig {
     /// How they are found.
     pub method: BiasMethod,
     /// Rounds; absent: 10 for `als`, 20 for `sgd`.
-    pub n_epochs: Option<usize>,
+    pub epochs: Option<usize>,
     /// `λ_u` of `als`.
-    pub reg_user: f32,
+    pub l2_user: f32,
     /// `λ_i` of `als`.
-    pub reg_item: f32,
+    pub l2_item: f32,
     /// `λ` of `sgd`.
-    pub reg: f32,
+    pub l2: f32,
     /// Step of `sgd`.
-    pub learning_rate: f32,
+    pub lr: f32,
 }
 
 impl Default for BiasConfig {
     fn default() -> Self {
         Self {
             method: BiasMethod::Als,
-            n_epochs: None,
-            reg_user: 15.0,
-            reg_item: 10.0,
-            reg: 0.02,
-            learning_rate: 0.005,
+            epochs: None,
+            l2_user: 15.0,
+            l2_item: 10.0,
+            l2: 0.02,
+            lr: 0.005,
         }
     }
 }
 
 impl BiasConfig {
     pub(crate) fn check(&self) -> Result<(), String> {
-        at_least_one("biases.n_epochs", self.n_epochs.unwrap_or(1))?;
-        not_negative("biases.reg_user", self.reg_user)?;
-        not_negative("biases.reg_item", self.reg_item)?;
-        not_negative("biases.reg", self.reg)?;
-        positive("biases.learning_rate", self.learning_rate)
+        at_least_one("biases.epochs", self.epochs.unwrap_or(1))?;
+        not_negative("biases.l2_user", self.l2_user)?;
+        not_negative("biases.l2_item", self.l2_item)?;
+        not_negative("biases.l2", self.l2)?;
+        positive("biases.lr", self.lr)
     }
 }
 
@@ -109,14 +109,14 @@ impl Biases {
         };
         match config.method {
             BiasMethod::Als => {
-                let (reg_user, reg_item) = (f64::from(config.reg_user), f64::from(config.reg_item));
-                for _ in 0..config.n_epochs.unwrap_or(10) {
-                    solve(&mut biases.items, by_item, biases.mean, &biases.users, reg_item);
-                    solve(&mut biases.users, by_user, biases.mean, &biases.items, reg_user);
+                let (l2_user, l2_item) = (f64::from(config.l2_user), f64::from(config.l2_item));
+                for _ in 0..config.epochs.unwrap_or(10) {
+                    solve(&mut biases.items, by_item, biases.mean, &biases.users, l2_item);
+                    solve(&mut biases.users, by_user, biases.mean, &biases.items, l2_user);
                 }
             }
             BiasMethod::Sgd => {
-                for _ in 0..config.n_epochs.unwrap_or(20) {
+                for _ in 0..config.epochs.unwrap_or(20) {
                     biases.descend(by_user, config);
                 }
             }
@@ -125,12 +125,12 @@ impl Biases {
     }
 
     fn descend(&mut self, ratings: &Interactions, config: &BiasConfig) {
-        let (rate, reg) = (f64::from(config.learning_rate), f64::from(config.reg));
+        let (rate, l2) = (f64::from(config.lr), f64::from(config.l2));
         for t in ratings.iter() {
             let (user, item) = (t.user.index(), t.item.index());
             let error = f64::from(t.value) - (self.mean + self.users[user] + self.items[item]);
-            self.users[user] += rate * (error - reg * self.users[user]);
-            self.items[item] += rate * (error - reg * self.items[item]);
+            self.users[user] += rate * (error - l2 * self.users[user]);
+            self.items[item] += rate * (error - l2 * self.items[item]);
         }
     }
 
@@ -148,7 +148,7 @@ impl Biases {
 }
 
 /// One side of the alternating form: `rows` lists the ratings of each of `out`.
-fn solve(out: &mut [f64], rows: &Interactions, mean: f64, others: &[f64], reg: f64) {
+fn solve(out: &mut [f64], rows: &Interactions, mean: f64, others: &[f64], l2: f64) {
     out.par_iter_mut().enumerate().for_each(|(row, bias)| {
         let row = UserIdx::new(row);
         let (columns, values) = (rows.items(row), rows.values(row));
@@ -157,7 +157,7 @@ fn solve(out: &mut [f64], rows: &Interactions, mean: f64, others: &[f64], reg: f
             .zip(values)
             .map(|(column, &value)| f64::from(value) - mean - others[column.index()])
             .sum();
-        let weight = reg + values.len() as f64;
+        let weight = l2 + values.len() as f64;
         *bias = if weight > 0.0 { rest / weight } else { 0.0 };
     });
 }
@@ -169,7 +169,7 @@ pub(crate) fn entry() -> RatingEntry {
         learns: Learns::Level,
         build: |params| Ok(Box::new(parse::<BaselineConfig>(params)?)),
         load: load::<BaselineConfig>,
-        tiny: &["{}", r#"{"biases": {"method": "sgd", "learning_rate": 0.05}}"#],
+        tiny: &["{}", r#"{"biases": {"method": "sgd", "lr": 0.05}}"#],
     }
 }
 
@@ -248,15 +248,15 @@ mod tests {
         let cell = |(u, value)| Triplet { user: UserIdx(u), item: ItemIdx(0), value };
         let ratings = Interactions::from_triplets(2, 1, cells.map(cell)).unwrap();
         let by_item = ratings.transpose();
-        let als = BiasConfig { n_epochs: Some(1), reg_user: 1.0, ..BiasConfig::default() };
+        let als = BiasConfig { epochs: Some(1), l2_user: 1.0, ..BiasConfig::default() };
         let found = Biases::learn(&ratings, &by_item, 3.0, &als);
         // b_i = (2 − 2) / (10 + 2) = 0; b_0 = 2 / (1 + 1), b_1 = −2 / (1 + 1).
         assert_eq!((found.items[0], &found.users[..]), (0.0, &[1.0, -1.0][..]));
         let sgd = BiasConfig {
             method: BiasMethod::Sgd,
-            n_epochs: Some(1),
-            learning_rate: 0.5,
-            reg: 0.0,
+            epochs: Some(1),
+            lr: 0.5,
+            l2: 0.0,
             ..BiasConfig::default()
         };
         let found = Biases::learn(&ratings, &by_item, 3.0, &sgd);

@@ -30,7 +30,7 @@ mod tests {
     #[test]
     fn the_key_and_the_value_are_named() {
         assert_eq!(at_least_one("k", 0).unwrap_err(), "k: expected at least 1, found 0");
-        assert!(not_negative("reg", f32::NAN).unwrap_err().contains("reg"));
-        assert!(not_negative("reg", 0.0).is_ok() && positive("reg", 0.0).is_err());
+        assert!(not_negative("l2", f32::NAN).unwrap_err().contains("l2"));
+        assert!(not_negative("l2", 0.0).is_ok() && positive("l2", 0.0).is_err());
     }
 }

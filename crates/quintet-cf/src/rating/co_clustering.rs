@@ -37,14 +37,14 @@ pub struct CoClusteringConfig {
     /// Groups of items.
     pub n_item_groups: usize,
     /// Rounds.
-    pub n_epochs: usize,
+    pub epochs: usize,
     /// How predictions are given out.
     pub output: OutputConfig,
 }
 
 impl Default for CoClusteringConfig {
     fn default() -> Self {
-        Self { n_user_groups: 3, n_item_groups: 3, n_epochs: 20, output: OutputConfig::default() }
+        Self { n_user_groups: 3, n_item_groups: 3, epochs: 20, output: OutputConfig::default() }
     }
 }
 
@@ -72,7 +72,7 @@ impl Learner for CoClusteringConfig {
     fn check(&self) -> Result<(), String> {
         at_least_one("n_user_groups", self.n_user_groups)?;
         at_least_one("n_item_groups", self.n_item_groups)?;
-        at_least_one("n_epochs", self.n_epochs)
+        at_least_one("epochs", self.epochs)
     }
 
     fn learn(&self, ratings: &Ratings<'_>, seed: SeedStream) -> Result<CoClustering, RatingError> {
@@ -119,7 +119,7 @@ impl CoClusteringConfig {
         let item_means = exact_means(ratings.by_item);
         let sizes = (self.n_user_groups, self.n_item_groups);
         let mean = |u: &[usize], i: &[usize]| GroupMeans::of(ratings, sizes, u, i);
-        for _ in 0..self.n_epochs {
+        for _ in 0..self.epochs {
             let now = mean(&users, &items);
             let base = |g: usize, h: usize| now.block(g, h) - now.users[g] - now.items[h];
             let own = |g: usize, h: usize| base(g, h);

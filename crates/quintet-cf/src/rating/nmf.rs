@@ -32,19 +32,19 @@ use super::svd::{check_loss, values};
 #[serde(deny_unknown_fields, default)]
 pub struct NmfConfig {
     /// Length of the factors.
-    pub n_factors: usize,
+    pub dim: usize,
     /// Passes over the ratings.
-    pub n_epochs: usize,
+    pub epochs: usize,
     /// Whether users and items have biases, on top of the mean.
     pub biased: bool,
     /// `λ_u`.
-    pub reg_user: f32,
+    pub l2_user: f32,
     /// `λ_i`.
-    pub reg_item: f32,
+    pub l2_item: f32,
     /// `λ` of the biases.
-    pub reg_bias: f32,
+    pub l2_bias: f32,
     /// Step of the biases.
-    pub learning_rate: f32,
+    pub lr: f32,
     /// Lowest and highest factor at the start.
     pub init: [f32; 2],
     /// How predictions are given out.
@@ -54,13 +54,13 @@ pub struct NmfConfig {
 impl Default for NmfConfig {
     fn default() -> Self {
         Self {
-            n_factors: 15,
-            n_epochs: 50,
+            dim: 15,
+            epochs: 50,
             biased: false,
-            reg_user: 0.06,
-            reg_item: 0.06,
-            reg_bias: 0.02,
-            learning_rate: 0.005,
+            l2_user: 0.06,
+            l2_item: 0.06,
+            l2_bias: 0.02,
+            lr: 0.005,
             init: [0.0, 1.0],
             output: OutputConfig::default(),
         }
@@ -75,8 +75,8 @@ pub(crate) fn entry() -> RatingEntry {
         build: |params| Ok(Box::new(parse::<NmfConfig>(params)?)),
         load: load::<NmfConfig>,
         tiny: &[
-            r#"{"n_factors": 6, "n_epochs": 200, "reg_user": 0.02, "reg_item": 0.02}"#,
-            r#"{"n_factors": 6, "n_epochs": 200, "biased": true}"#,
+            r#"{"dim": 6, "epochs": 200, "l2_user": 0.02, "l2_item": 0.02}"#,
+            r#"{"dim": 6, "epochs": 200, "biased": true}"#,
         ],
     }
 }
@@ -92,12 +92,12 @@ impl Learner for NmfConfig {
     }
 
     fn check(&self) -> Result<(), String> {
-        at_least_one("n_factors", self.n_factors)?;
-        at_least_one("n_epochs", self.n_epochs)?;
-        positive("learning_rate", self.learning_rate)?;
-        not_negative("reg_user", self.reg_user)?;
-        not_negative("reg_item", self.reg_item)?;
-        not_negative("reg_bias", self.reg_bias)?;
+        at_least_one("dim", self.dim)?;
+        at_least_one("epochs", self.epochs)?;
+        positive("lr", self.lr)?;
+        not_negative("l2_user", self.l2_user)?;
+        not_negative("l2_item", self.l2_item)?;
+        not_negative("l2_bias", self.l2_bias)?;
         let [low, high] = self.init;
         if !(0.0 <= low && low < high && high.is_finite()) {
             return Err(format!("init: expected 0 <= low < high, found [{low}, {high}]"));
@@ -109,7 +109,7 @@ impl Learner for NmfConfig {
         let table = |rows: usize, counter| {
             let mut rng = seed.rng("rating-factors", counter);
             let [low, high] = self.init;
-            let mut table = Matrix::zeros(rows, self.n_factors);
+            let mut table = Matrix::zeros(rows, self.dim);
             table.as_mut_slice().fill_with(|| rng.random_range(low..high));
             table
         };
@@ -137,19 +137,19 @@ impl NmfConfig {
         let values = values(ratings);
         let places = places_by_item(ratings.by_user);
         let mut guesses = vec![0.0f64; values.len()];
-        for epoch in 1..=self.n_epochs {
-            products(ratings.by_user, self.n_factors, &users, &items, &mut guesses);
+        for epoch in 1..=self.epochs {
+            products(ratings.by_user, self.dim, &users, &items, &mut guesses);
             let loss = biases.add(ratings.by_user, &values, &mut guesses);
             check_loss(Self::NAME, epoch, loss / values.len() as f64)?;
             let (old_users, old_items) = (users.clone(), items.clone());
             let data = (values.as_slice(), guesses.as_slice());
-            let own = Side { rows: ratings.by_user, places: None, reg: self.reg_user };
-            own.multiply(self.n_factors, &mut users, &old_items, data);
-            let own = Side { rows: ratings.by_item, places: Some(&places), reg: self.reg_item };
-            own.multiply(self.n_factors, &mut items, &old_users, data);
+            let own = Side { rows: ratings.by_user, places: None, l2: self.l2_user };
+            own.multiply(self.dim, &mut users, &old_items, data);
+            let own = Side { rows: ratings.by_item, places: Some(&places), l2: self.l2_item };
+            own.multiply(self.dim, &mut items, &old_users, data);
         }
         let narrow = |rows: usize, v: Vec<f64>| {
-            Matrix::from_vec(rows, self.n_factors, v.iter().map(|&v| v as f32).collect())
+            Matrix::from_vec(rows, self.dim, v.iter().map(|&v| v as f32).collect())
         };
         FactorForm {
             users: narrow(ratings.by_user.n_users(), users)?,
@@ -206,7 +206,7 @@ struct Side<'a> {
     rows: &'a Interactions,
     /// Where the ratings of the rows stand by user; `None`: they are by user.
     places: Option<&'a [u32]>,
-    reg: f32,
+    l2: f32,
 }
 
 impl Side<'_> {
@@ -218,7 +218,7 @@ impl Side<'_> {
         others: &[f64],
         (values, guesses): (&[f32], &[f64]),
     ) {
-        let reg = f64::from(self.reg);
+        let l2 = f64::from(self.l2);
         factors.par_chunks_exact_mut(dim).enumerate().for_each_init(
             || (vec![0.0f64; dim], vec![0.0f64; dim]),
             |(above, below), (row, factors)| {
@@ -235,7 +235,7 @@ impl Side<'_> {
                         *b += o * guess;
                     }
                 }
-                let weight = columns.len() as f64 * reg;
+                let weight = columns.len() as f64 * l2;
                 for ((f, a), b) in factors.iter_mut().zip(above.iter()).zip(below.iter()) {
                     let below = b + weight * *f;
                     if below > 0.0 {
@@ -252,7 +252,7 @@ struct Biases {
     biased: bool,
     mean: f64,
     rate: f64,
-    reg: f64,
+    l2: f64,
     users: Vec<f64>,
     items: Vec<f64>,
 }
@@ -262,8 +262,8 @@ impl Biases {
         Self {
             biased: config.biased,
             mean: if config.biased { f64::from(ratings.known.mean) } else { 0.0 },
-            rate: f64::from(config.learning_rate),
-            reg: f64::from(config.reg_bias),
+            rate: f64::from(config.lr),
+            l2: f64::from(config.l2_bias),
             users: vec![0.0; ratings.by_user.n_users()],
             items: vec![0.0; ratings.by_user.n_items()],
         }
@@ -279,8 +279,8 @@ impl Biases {
             let error = f64::from(value) - *guess;
             loss += error * error;
             if self.biased {
-                *own += self.rate * (error - self.reg * *own);
-                *other += self.rate * (error - self.reg * *other);
+                *own += self.rate * (error - self.l2 * *own);
+                *other += self.rate * (error - self.l2 * *other);
             }
         }
         loss
@@ -307,13 +307,8 @@ mod tests {
 
     #[test]
     fn one_step_by_hand() {
-        let config = NmfConfig {
-            n_factors: 1,
-            n_epochs: 1,
-            reg_user: 0.5,
-            reg_item: 0.0,
-            ..NmfConfig::default()
-        };
+        let config =
+            NmfConfig { dim: 1, epochs: 1, l2_user: 0.5, l2_item: 0.0, ..NmfConfig::default() };
         let (p, q) = (
             Matrix::from_vec(1, 1, vec![2.0]).unwrap(),
             Matrix::from_vec(2, 1, vec![1.0, 0.5]).unwrap(),

@@ -7,7 +7,7 @@
 //!
 //! Differences from the paper: plain stochastic gradient descent without momentum, and `λ` is
 //! charged per rating, as in Surprise's `SVD(biased=False)`, of which the identity link with
-//! `reg_user = reg_item` is the same model. The unknown are answered by means. Cost:
+//! `l2_user = l2_item` is the same model. The unknown are answered by means. Cost:
 //! `O(nnz · dim)` an epoch.
 
 use quintet_core::{Learns, ModelState, RatingEntry, RatingError, SeedStream};
@@ -24,15 +24,15 @@ use super::svd::{check_loss, values};
 #[serde(deny_unknown_fields, default)]
 pub struct PmfConfig {
     /// Length of the factors.
-    pub n_factors: usize,
+    pub dim: usize,
     /// Passes over the ratings.
-    pub n_epochs: usize,
+    pub epochs: usize,
     /// Step.
-    pub learning_rate: f32,
+    pub lr: f32,
     /// `λ_u`.
-    pub reg_user: f32,
+    pub l2_user: f32,
     /// `λ_v`.
-    pub reg_item: f32,
+    pub l2_item: f32,
     /// Standard deviation of the factors at the start.
     pub init_std: f32,
     /// How the product of the factors becomes a rating.
@@ -46,11 +46,11 @@ pub struct PmfConfig {
 impl Default for PmfConfig {
     fn default() -> Self {
         Self {
-            n_factors: 100,
-            n_epochs: 20,
-            learning_rate: 0.005,
-            reg_user: 0.02,
-            reg_item: 0.02,
+            dim: 100,
+            epochs: 20,
+            lr: 0.005,
+            l2_user: 0.02,
+            l2_item: 0.02,
             init_std: 0.1,
             link: Link::Identity,
             visits: Visits::Sequential,
@@ -67,8 +67,8 @@ pub(crate) fn entry() -> RatingEntry {
         build: |params| Ok(Box::new(parse::<PmfConfig>(params)?)),
         load: load::<PmfConfig>,
         tiny: &[
-            r#"{"n_factors": 20, "n_epochs": 60, "learning_rate": 0.03}"#,
-            r#"{"n_factors": 8, "n_epochs": 80, "learning_rate": 1.0, "reg_user": 0.001, "reg_item": 0.001, "link": "logistic"}"#,
+            r#"{"dim": 20, "epochs": 60, "lr": 0.03}"#,
+            r#"{"dim": 8, "epochs": 80, "lr": 1.0, "l2_user": 0.001, "l2_item": 0.001, "link": "logistic"}"#,
         ],
     }
 }
@@ -84,27 +84,27 @@ impl Learner for PmfConfig {
     }
 
     fn check(&self) -> Result<(), String> {
-        at_least_one("n_factors", self.n_factors)?;
-        at_least_one("n_epochs", self.n_epochs)?;
-        positive("learning_rate", self.learning_rate)?;
-        not_negative("reg_user", self.reg_user)?;
-        not_negative("reg_item", self.reg_item)?;
+        at_least_one("dim", self.dim)?;
+        at_least_one("epochs", self.epochs)?;
+        positive("lr", self.lr)?;
+        not_negative("l2_user", self.l2_user)?;
+        not_negative("l2_item", self.l2_item)?;
         not_negative("init_std", self.init_std)
     }
 
     fn learn(&self, ratings: &Ratings<'_>, seed: SeedStream) -> Result<FactorForm, RatingError> {
         let table = |rows, counter| {
             let rng = seed.rng("rating-factors", counter);
-            Rows::of(&normal_table(rows, self.n_factors, (0.0, self.init_std), rng))
+            Rows::of(&normal_table(rows, self.dim, (0.0, self.init_std), rng))
         };
         let mut users = table(ratings.by_user.n_users(), 0);
         let mut items = table(ratings.by_user.n_items(), 1);
         let (indices, values) = (ratings.by_user.indices(), values(ratings));
-        let rate = f64::from(self.learning_rate);
-        let decay = [self.reg_user, self.reg_item].map(|reg| (rate * f64::from(reg)) as f32);
+        let rate = f64::from(self.lr);
+        let decay = [self.l2_user, self.l2_item].map(|l2| (rate * f64::from(l2)) as f32);
         let slope = Slope::new(self.link, ratings.scale);
         let mut tour = Tour::new(ratings.by_user, self.visits, seed);
-        for epoch in 1..=self.n_epochs {
+        for epoch in 1..=self.epochs {
             let mut loss = 0.0;
             tour.epoch(epoch, |user, run| {
                 let p = users.row_mut(user.index());

@@ -26,15 +26,15 @@ use super::sgd::{Rows, Tour, Visits, dot, step};
 #[serde(deny_unknown_fields, default)]
 pub struct SvdConfig {
     /// Length of the factors.
-    pub n_factors: usize,
+    pub dim: usize,
     /// Passes over the ratings.
-    pub n_epochs: usize,
+    pub epochs: usize,
     /// Whether users and items have biases, on top of the mean.
     pub biased: bool,
     /// `γ`.
-    pub learning_rate: f32,
+    pub lr: f32,
     /// `λ`.
-    pub reg: f32,
+    pub l2: f32,
     /// Mean of the factors at the start.
     pub init_mean: f32,
     /// Standard deviation of the factors at the start.
@@ -48,11 +48,11 @@ pub struct SvdConfig {
 impl Default for SvdConfig {
     fn default() -> Self {
         Self {
-            n_factors: 100,
-            n_epochs: 20,
+            dim: 100,
+            epochs: 20,
             biased: true,
-            learning_rate: 0.005,
-            reg: 0.02,
+            lr: 0.005,
+            l2: 0.02,
             init_mean: 0.0,
             init_std: 0.1,
             visits: Visits::Sequential,
@@ -69,9 +69,9 @@ pub(crate) fn entry() -> RatingEntry {
         build: |params| Ok(Box::new(parse::<SvdConfig>(params)?)),
         load: load::<SvdConfig>,
         tiny: &[
-            r#"{"n_factors": 6, "n_epochs": 60, "learning_rate": 0.03}"#,
-            r#"{"n_factors": 6, "n_epochs": 60, "learning_rate": 0.03, "visits": "shuffled"}"#,
-            r#"{"n_factors": 20, "n_epochs": 60, "learning_rate": 0.03, "biased": false, "visits": "users"}"#,
+            r#"{"dim": 6, "epochs": 60, "lr": 0.03}"#,
+            r#"{"dim": 6, "epochs": 60, "lr": 0.03, "visits": "shuffled"}"#,
+            r#"{"dim": 20, "epochs": 60, "lr": 0.03, "biased": false, "visits": "users"}"#,
         ],
     }
 }
@@ -87,19 +87,18 @@ impl Learner for SvdConfig {
     }
 
     fn check(&self) -> Result<(), String> {
-        at_least_one("n_factors", self.n_factors)?;
-        at_least_one("n_epochs", self.n_epochs)?;
-        positive("learning_rate", self.learning_rate)?;
-        not_negative("reg", self.reg)?;
+        at_least_one("dim", self.dim)?;
+        at_least_one("epochs", self.epochs)?;
+        positive("lr", self.lr)?;
+        not_negative("l2", self.l2)?;
         not_negative("init_mean", self.init_mean.abs())?;
         not_negative("init_std", self.init_std)
     }
 
     fn learn(&self, ratings: &Ratings<'_>, seed: SeedStream) -> Result<FactorForm, RatingError> {
         let init = (self.init_mean, self.init_std);
-        let table = |rows, counter| {
-            normal_table(rows, self.n_factors, init, seed.rng("rating-factors", counter))
-        };
+        let table =
+            |rows, counter| normal_table(rows, self.dim, init, seed.rng("rating-factors", counter));
         let (n_users, n_items) = (ratings.by_user.n_users(), ratings.by_user.n_items());
         self.learn_from(ratings, seed, &table(n_users, 0), &table(n_items, 1))
     }
@@ -122,11 +121,11 @@ impl SvdConfig {
         let (mut users, mut items) = (Rows::of(users), Rows::of(items));
         let mut user_bias = vec![0.0f64; ratings.by_user.n_users()];
         let mut item_bias = vec![0.0f64; ratings.by_user.n_items()];
-        let (rate, reg) = (f64::from(self.learning_rate), f64::from(self.reg));
-        let decay = (rate * reg) as f32;
+        let (rate, l2) = (f64::from(self.lr), f64::from(self.l2));
+        let decay = (rate * l2) as f32;
         let mean = if self.biased { f64::from(ratings.known.mean) } else { 0.0 };
         let mut tour = Tour::new(ratings.by_user, self.visits, seed);
-        for epoch in 1..=self.n_epochs {
+        for epoch in 1..=self.epochs {
             let mut loss = 0.0;
             tour.epoch(epoch, |user, run| {
                 let p = users.row_mut(user.index());
@@ -138,8 +137,8 @@ impl SvdConfig {
                     let error = f64::from(values[at as usize]) - (mean + own + *other + dot(p, q));
                     loss += error * error;
                     if self.biased {
-                        own += rate * (error - reg * own);
-                        *other += rate * (error - reg * *other);
+                        own += rate * (error - l2 * own);
+                        *other += rate * (error - l2 * *other);
                     }
                     step(p, q, [decay, decay], (rate * error) as f32);
                 }
@@ -186,13 +185,7 @@ mod tests {
     #[test]
     fn one_step_by_hand() {
         // μ = 3, p = 1, q = 2: e = 3 − 5 = −2; γ = 0.1, λ = 0.5.
-        let config = SvdConfig {
-            n_factors: 1,
-            n_epochs: 1,
-            learning_rate: 0.1,
-            reg: 0.5,
-            ..SvdConfig::default()
-        };
+        let config = SvdConfig { dim: 1, epochs: 1, lr: 0.1, l2: 0.5, ..SvdConfig::default() };
         let table = |v| Matrix::from_vec(1, 1, vec![v]).unwrap();
         let seed = SeedStream::new(1);
         let model = |ratings: &Ratings<'_>| {
@@ -209,7 +202,7 @@ mod tests {
 
     #[test]
     fn a_step_that_is_too_large_is_told() {
-        let config = SvdConfig { learning_rate: 1e6, ..SvdConfig::default() };
+        let config = SvdConfig { lr: 1e6, ..SvdConfig::default() };
         let found = config.fit(&one_rating(), SeedStream::new(1)).map(drop);
         assert!(matches!(found, Err(RatingError::Diverged { .. })), "{found:?}");
     }

@@ -32,13 +32,13 @@ use super::svd::{check_loss, values};
 #[serde(deny_unknown_fields, default)]
 pub struct SvdPpConfig {
     /// Length of the factors.
-    pub n_factors: usize,
+    pub dim: usize,
     /// Passes over the ratings.
-    pub n_epochs: usize,
+    pub epochs: usize,
     /// `γ`.
-    pub learning_rate: f32,
+    pub lr: f32,
     /// `λ`.
-    pub reg: f32,
+    pub l2: f32,
     /// Standard deviation of all factors at the start.
     pub init_std: f32,
     /// Order of the ratings; `shuffled` costs `n_u` times as much.
@@ -50,10 +50,10 @@ pub struct SvdPpConfig {
 impl Default for SvdPpConfig {
     fn default() -> Self {
         Self {
-            n_factors: 20,
-            n_epochs: 20,
-            learning_rate: 0.007,
-            reg: 0.02,
+            dim: 20,
+            epochs: 20,
+            lr: 0.007,
+            l2: 0.02,
             init_std: 0.1,
             visits: Visits::Sequential,
             output: OutputConfig::default(),
@@ -69,9 +69,9 @@ pub(crate) fn entry() -> RatingEntry {
         build: |params| Ok(Box::new(parse::<SvdPpConfig>(params)?)),
         load: load::<SvdPpConfig>,
         tiny: &[
-            r#"{"n_factors": 6, "n_epochs": 60, "learning_rate": 0.03}"#,
-            r#"{"n_factors": 6, "n_epochs": 60, "learning_rate": 0.03, "visits": "users"}"#,
-            r#"{"n_factors": 6, "n_epochs": 40, "learning_rate": 0.03, "visits": "shuffled"}"#,
+            r#"{"dim": 6, "epochs": 60, "lr": 0.03}"#,
+            r#"{"dim": 6, "epochs": 60, "lr": 0.03, "visits": "users"}"#,
+            r#"{"dim": 6, "epochs": 40, "lr": 0.03, "visits": "shuffled"}"#,
         ],
     }
 }
@@ -94,17 +94,17 @@ impl Learner for SvdPpConfig {
     }
 
     fn check(&self) -> Result<(), String> {
-        at_least_one("n_factors", self.n_factors)?;
-        at_least_one("n_epochs", self.n_epochs)?;
-        positive("learning_rate", self.learning_rate)?;
-        not_negative("reg", self.reg)?;
+        at_least_one("dim", self.dim)?;
+        at_least_one("epochs", self.epochs)?;
+        positive("lr", self.lr)?;
+        not_negative("l2", self.l2)?;
         not_negative("init_std", self.init_std)
     }
 
     fn learn(&self, ratings: &Ratings<'_>, seed: SeedStream) -> Result<FactorForm, RatingError> {
         let table = |rows, counter| {
             let rng = seed.rng("rating-factors", counter);
-            normal_table(rows, self.n_factors, (0.0, self.init_std), rng)
+            normal_table(rows, self.dim, (0.0, self.init_std), rng)
         };
         let (n_users, n_items) = (ratings.by_user.n_users(), ratings.by_user.n_items());
         let start = Start {
@@ -134,10 +134,10 @@ impl SvdPpConfig {
         let mut implicit = Implicit::new(&start.implicit);
         let mut user_bias = vec![0.0f64; by_user.n_users()];
         let mut item_bias = vec![0.0f64; by_user.n_items()];
-        let (rate, reg) = (f64::from(self.learning_rate), f64::from(self.reg));
+        let (rate, l2) = (f64::from(self.lr), f64::from(self.l2));
         let mean = f64::from(ratings.known.mean);
         let mut tour = Tour::new(by_user, self.visits, seed);
-        for epoch in 1..=self.n_epochs {
+        for epoch in 1..=self.epochs {
             let mut loss = 0.0;
             tour.epoch(epoch, |user, run| {
                 let rated = by_user.items(user);
@@ -151,13 +151,13 @@ impl SvdPpConfig {
                     let guess = mean + own + *other + dot(p, q) + dot(&implicit.z, q);
                     let error = f64::from(values[at as usize]) - guess;
                     loss += error * error;
-                    own += rate * (error - reg * own);
-                    *other += rate * (error - reg * *other);
-                    let decay = (rate * reg) as f32;
+                    own += rate * (error - l2 * own);
+                    *other += rate * (error - l2 * *other);
+                    let decay = (rate * l2) as f32;
                     step(p, &mut implicit.z, q, decay, (rate * error) as f32);
                 }
                 user_bias[user.index()] = own;
-                let lost = 1.0 - (1.0 - rate * reg).powi(run.len() as i32);
+                let lost = 1.0 - (1.0 - rate * l2).powi(run.len() as i32);
                 implicit.leave(rated.iter().map(|i| i.index()), lost as f32);
             });
             check_loss(Self::NAME, epoch, loss / values.len() as f64)?;
@@ -254,21 +254,21 @@ mod tests {
             |m: &Matrix| -> Vec<f64> { m.as_slice().iter().map(|&v| f64::from(v)).collect() };
         let (mut p, mut q, mut y) = (wide(&start.users), wide(&start.items), wide(&start.implicit));
         let (mut bu, mut bi) = (vec![0.0; ratings.n_users()], vec![0.0; ratings.n_items()]);
-        let (rate, reg) = (f64::from(config.learning_rate), f64::from(config.reg));
+        let (rate, l2) = (f64::from(config.lr), f64::from(config.l2));
         let mean = ratings.iter().map(|t| f64::from(t.value)).sum::<f64>() / ratings.nnz() as f64;
-        for _ in 0..config.n_epochs {
+        for _ in 0..config.epochs {
             for t in ratings.iter() {
                 let (u, i, rated) = (t.user.index(), t.item.index(), ratings.items(t.user));
                 let root = (rated.len() as f64).sqrt();
                 let z: f64 = rated.iter().map(|j| y[j.index()]).sum::<f64>() / root;
                 let e = f64::from(t.value) - (mean + bu[u] + bi[i] + q[i] * (p[u] + z));
-                bu[u] += rate * (e - reg * bu[u]);
-                bi[i] += rate * (e - reg * bi[i]);
+                bu[u] += rate * (e - l2 * bu[u]);
+                bi[i] += rate * (e - l2 * bi[i]);
                 let (old_p, old_q) = (p[u], q[i]);
-                p[u] += rate * (e * old_q - reg * old_p);
-                q[i] += rate * (e * (old_p + z) - reg * old_q);
+                p[u] += rate * (e * old_q - l2 * old_p);
+                q[i] += rate * (e * (old_p + z) - l2 * old_q);
                 for j in rated {
-                    y[j.index()] += rate * (e * old_q / root - reg * y[j.index()]);
+                    y[j.index()] += rate * (e * old_q / root - l2 * y[j.index()]);
                 }
             }
         }
@@ -296,13 +296,8 @@ mod tests {
                 .unwrap()
         };
         let start = Start { users: table(5, 0.0), items: table(6, 1.0), implicit: table(6, 2.0) };
-        let config = SvdPpConfig {
-            n_factors: 1,
-            n_epochs: 10,
-            learning_rate: 0.05,
-            reg: 0.1,
-            ..SvdPpConfig::default()
-        };
+        let config =
+            SvdPpConfig { dim: 1, epochs: 10, lr: 0.05, l2: 0.1, ..SvdPpConfig::default() };
         let seed = SeedStream::new(1);
         let model = fit(&config, &ratings, |all| config.learn_from(all, seed, &start)).unwrap();
         for (t, expected) in ratings.iter().zip(literal(&ratings, &config, &start)) {

@@ -6,7 +6,7 @@ use crate::support::{Tiny, names, quintet};
 const WITH_RATINGS: [&str; 2] = [
     "params = { dim = 4 }\n",
     "params = { dim = 4 }\n\n[[rating_models]]\nmodel = \"mean\"\n\n[[rating_models]]\n\
-     model = \"svd\"\nlabel = \"funk\"\nparams = { n_factors = 4, n_epochs = 5 }\n",
+     model = \"svd\"\nlabel = \"funk\"\nparams = { dim = 4, epochs = 5 }\n",
 ];
 
 #[test]
@@ -32,7 +32,7 @@ fn rating_models_have_a_table_and_a_file_of_their_own() {
         (results[1]["label"].as_str(), results[1]["model"].as_str()),
         (Some("funk"), Some("svd"))
     );
-    assert_eq!(results[1]["config"]["n_factors"], 4);
+    assert_eq!(results[1]["config"]["dim"], 4);
     assert!(tiny.path("out/models/funk/model.safetensors").is_file());
     // The same again, by the verb for one stage.
     tiny.verb("evaluate", &["--json"]).ok();
@@ -44,9 +44,9 @@ fn a_rating_model_that_is_unknown_or_wrong_costs_no_work() {
     let unknown = WITH_RATINGS[1].replace("\"svd\"", "\"svdd\"");
     let error = Tiny::with(WITH_RATINGS[0], &unknown).verb("run", &[]).error();
     names(&error, &["unknown rating model \"svdd\"", "known: ", "svdpp"]);
-    let wrong = WITH_RATINGS[1].replace("n_factors", "factors");
+    let wrong = WITH_RATINGS[1].replace("dim = 4, e", "dims = 4, e");
     let error = Tiny::with(WITH_RATINGS[0], &wrong).verb("run", &[]).error();
-    names(&error, &["svd", "unknown field `factors`", "n_factors"]);
+    names(&error, &["svd", "unknown field `dims`", "`dim`"]);
     let twice = WITH_RATINGS[1].replace("\"funk\"", "\"bpr\"");
     let error = Tiny::with(WITH_RATINGS[0], &twice).verb("run", &[]).error();
     names(&error, &["[[rating_models]] label \"bpr\" occurs twice"]);
@@ -75,7 +75,7 @@ fn the_parameters_of_a_model_are_listed_with_their_defaults() {
     let list = quintet(dir.path(), &["list", "bpr"]).ok().stdout;
     names(&list, &["bpr: ", "item_bias", "true", "batch_size", "1024"]);
     let svd = quintet(dir.path(), &["list", "svd", "--json"]).ok().json();
-    assert_eq!(svd["parameters"]["n_factors"], 100);
+    assert_eq!(svd["parameters"]["dim"], 100);
     let error = quintet(dir.path(), &["list", "brp"]).error();
     names(&error, &["unknown model \"brp\"", "known: "]);
 }
