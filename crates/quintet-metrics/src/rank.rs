@@ -277,6 +277,26 @@ fn check_sizes(
     }
 }
 
+/// Every item of a list known, and there once. `named_by` holds for each item the last user whose
+/// list named it, so that no list is sorted; nobody's lists are checked twice.
+pub(crate) fn check_list(
+    user: UserIdx,
+    list: &[ItemIdx],
+    named_by: &mut [u32],
+) -> Result<(), EvalError> {
+    let len = named_by.len();
+    for item in list {
+        match named_by.get_mut(item.index()) {
+            None => return Err(EvalError::OutOfRange { what: "item", index: item.index(), len }),
+            Some(named) if *named == user.0 => {
+                return Err(EvalError::RepeatedItem { user: user.0, item: item.0 });
+            }
+            Some(named) => *named = user.0,
+        }
+    }
+    Ok(())
+}
+
 /// Two sizes that must be one.
 pub(crate) fn check(
     what: impl Into<String>,

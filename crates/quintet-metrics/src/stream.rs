@@ -5,7 +5,7 @@ use rayon::prelude::*;
 
 use crate::measure::{Memory, Ranks, User, measure};
 use crate::plan::Plan;
-use crate::rank::{Ranker, Ranking, Scratch};
+use crate::rank::{Ranker, Ranking, Scratch, check_list};
 use crate::ranked::Lists;
 use crate::relevant::{Relevant, Truth};
 use crate::{EvalError, Evaluation, RankOptions};
@@ -92,23 +92,7 @@ fn check_lists(lists: &[Vec<ItemIdx>], n_items: usize) -> Result<(), EvalError> 
     let check = |marks: &mut Vec<u32>, (block, lists): (usize, &[Vec<ItemIdx>])| {
         marks.resize(n_items, u32::MAX);
         for (at, list) in lists.iter().enumerate() {
-            let user = (block * BLOCK_LISTS + at) as u32;
-            for item in list {
-                let len = n_items;
-                match marks.get_mut(item.index()) {
-                    None => {
-                        return Err(EvalError::OutOfRange {
-                            what: "item",
-                            index: item.index(),
-                            len,
-                        });
-                    }
-                    Some(mark) if *mark == user => {
-                        return Err(EvalError::RepeatedItem { user, item: item.0 });
-                    }
-                    Some(mark) => *mark = user,
-                }
-            }
+            check_list(UserIdx::new(block * BLOCK_LISTS + at), list, marks)?;
         }
         Ok(())
     };

@@ -2,7 +2,7 @@
 
 use quintet_core::{ItemIdx, UserIdx};
 
-use crate::rank::check;
+use crate::rank::{check, check_list};
 use crate::{EvalError, RankedLists};
 
 /// The lists of some users, best first, read up to `k`.
@@ -33,26 +33,20 @@ impl<'a> UserLists<'a> {
         }
         check("ranked lists, one a user", users.len(), lists.len())?;
         let mut known = vec![false; n_users];
-        // The last list that named each item, so that no list is sorted.
-        let mut named_by = vec![usize::MAX; n_items];
-        for (position, (user, list)) in users.iter().zip(lists).enumerate() {
+        let mut named_by = vec![u32::MAX; n_items];
+        for (user, list) in users.iter().zip(lists) {
             match known.get_mut(user.index()) {
-                None => return out_of_range("user", user.index(), n_users),
+                None => {
+                    let (what, index, len) = ("user", user.index(), n_users);
+                    return Err(EvalError::OutOfRange { what, index, len });
+                }
                 Some(known) if *known => {
                     let what = format!("lists of user {user}");
                     return Err(EvalError::Shape { what, expected: 1, found: 2 });
                 }
                 Some(known) => *known = true,
             }
-            for item in list {
-                match named_by.get_mut(item.index()) {
-                    None => return out_of_range("item", item.index(), n_items),
-                    Some(named) if *named == position => {
-                        return Err(EvalError::RepeatedItem { user: user.0, item: item.0 });
-                    }
-                    Some(named) => *named = position,
-                }
-            }
+            check_list(*user, list, &mut named_by)?;
         }
         Ok(Self { users, lists, n_items, k })
     }
@@ -88,10 +82,6 @@ impl<'a> UserLists<'a> {
     pub(super) fn ranked(&self, n_candidates: usize) -> RankedLists<'a> {
         RankedLists::new(self.lists, self.n_items, n_candidates, self.k)
     }
-}
-
-fn out_of_range<T>(what: &'static str, index: usize, len: usize) -> Result<T, EvalError> {
-    Err(EvalError::OutOfRange { what, index, len })
 }
 
 #[cfg(test)]
