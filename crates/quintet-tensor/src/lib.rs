@@ -1,7 +1,6 @@
 #![doc = include_str!("../README.md")]
 
 mod ahead;
-mod bpr_step;
 mod candidates;
 mod device;
 mod encoder;
@@ -29,7 +28,6 @@ mod table;
 mod views;
 mod weights;
 
-pub use bpr_step::{BprStep, BprTables};
 pub use burn::tensor::Device;
 pub use candidates::{CandidateGradients, candidate_scores};
 pub use device::{DeviceChoice, DeviceReport, OpenDevice, compiled_devices, open_device};

@@ -133,10 +133,9 @@ impl Recommender for Ials {
     fn state(&self) -> ModelState {
         let mut state = self.factors.state();
         state.meta.insert("config".into(), serde_json::to_string(&self.config).unwrap_or_default());
-        if let Some(history) = &self.history {
-            if let Some(history) = history.to_interactions(self.n_items()) {
-                state.put_interactions(HISTORY, &history);
-            }
+        let history = self.history.as_ref().and_then(|rows| rows.to_interactions(self.n_items()));
+        if let Some(history) = history {
+            state.put_interactions(HISTORY, &history);
         }
         state
     }
