@@ -7,7 +7,8 @@
 use burn::prelude::*;
 use quintet_core::SeedStream;
 use quintet_tensor::{
-    FitError, Fusion, FusionEntry, FusionShape, Layer, Linear, Views, Weight, parse_params,
+    FitError, Fusion, FusionEntry, FusionShape, Layer, Linear, ShareKind, Views, Weight,
+    parse_params,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -106,7 +107,7 @@ impl Fusion for Concat {
 
     /// `‖W_m h_m‖ / Σ ‖W_j h_j‖` over the present: how long each modality's addend in the output
     /// is. Flags and biases belong to no modality and are left out; addends may also cancel.
-    fn shares(&self, views: &Views) -> Option<Tensor<2>> {
+    fn shares(&self, views: &Views) -> Tensor<2> {
         let matrix = self.out.weight.tensor();
         let length = |(m, h): (usize, Tensor<2>)| {
             let addend = h.matmul(matrix.clone().narrow(0, m * self.d_out, self.d_out));
@@ -116,7 +117,11 @@ impl Fusion for Concat {
         let lengths = self.projections.forward(views).into_iter().enumerate().map(length);
         let lengths = Tensor::cat(lengths.collect(), 1) * views.mask.clone(); // [batch, n]
         let sum = lengths.clone().sum_dim(1) + nothing_present(&views.mask);
-        Some(lengths / sum)
+        lengths / sum
+    }
+
+    fn share_kind(&self) -> ShareKind {
+        ShareKind::Addends
     }
 }
 
@@ -157,7 +162,7 @@ mod tests {
 
     #[test]
     fn shares_by_hand() {
-        let shares = by_hand().shares(&four_items(&Device::flex())).unwrap();
+        let shares = by_hand().shares(&four_items(&Device::flex()));
         // |1·2| : |2·5| = 1/6 : 5/6.
         assert_close(shares, &[1.0 / 6.0, 5.0 / 6.0, 1.0, 0.0, 0.0, 1.0, 0.0, 0.0]);
     }

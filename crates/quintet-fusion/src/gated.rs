@@ -12,7 +12,8 @@
 use burn::prelude::*;
 use quintet_core::SeedStream;
 use quintet_tensor::{
-    FitError, Fusion, FusionEntry, FusionShape, Layer, Linear, Views, Weight, parse_params,
+    FitError, Fusion, FusionEntry, FusionShape, Layer, Linear, ShareKind, Views, Weight,
+    parse_params,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -106,9 +107,13 @@ impl Fusion for Gated {
     }
 
     /// The mean gate of each modality over the output dimensions.
-    fn shares(&self, views: &Views) -> Option<Tensor<2>> {
+    fn shares(&self, views: &Views) -> Tensor<2> {
         let (_, gates) = self.gates(views);
-        Some(gates.mean_dim(2).reshape([views.batch(), self.projections.len()]))
+        gates.mean_dim(2).reshape([views.batch(), self.projections.len()])
+    }
+
+    fn share_kind(&self) -> ShareKind {
+        ShareKind::Gates
     }
 }
 
@@ -142,7 +147,7 @@ mod tests {
         let (text, image) = (2f32.tanh(), 5f32.tanh());
         let views = four_items(&Device::flex());
         assert_close(by_hand().forward(&views), &[0.2 * text + 0.8 * image, text, image, 7.0]);
-        let shares = by_hand().shares(&views).unwrap();
+        let shares = by_hand().shares(&views);
         assert_close(shares, &[0.2, 0.8, 1.0, 0.0, 0.0, 1.0, 0.0, 0.0]);
     }
 }

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use burn::prelude::*;
 use quintet_core::{Matrix, Modality, SeedStream};
 use quintet_tensor::{
-    FitError, Fusion, FusionEntry, FusionShape, Layer, Views, Weight, matrix_to_tensor,
+    FitError, Fusion, FusionEntry, FusionShape, Layer, ShareKind, Views, Weight, matrix_to_tensor,
     parse_params,
 };
 use serde::{Deserialize, Serialize};
@@ -167,8 +167,12 @@ impl Fusion for Weighted {
     }
 
     /// The weights of the sum.
-    fn shares(&self, views: &Views) -> Option<Tensor<2>> {
-        Some(self.mix(&views.mask))
+    fn shares(&self, views: &Views) -> Tensor<2> {
+        self.mix(&views.mask)
+    }
+
+    fn share_kind(&self) -> ShareKind {
+        ShareKind::Weights
     }
 }
 
@@ -204,7 +208,7 @@ mod tests {
         let views = four_items(&Device::flex());
         // Both: 0.25·2 + 0.75·5; text alone: 2; image alone: 5; nothing: the prior.
         assert_close(layer.forward(&views), &[4.25, 2.0, 5.0, 7.0]);
-        let shares = layer.shares(&views).unwrap();
+        let shares = layer.shares(&views);
         assert_close(shares, &[0.25, 0.75, 1.0, 0.0, 0.0, 1.0, 0.0, 0.0]);
     }
 

@@ -305,24 +305,19 @@ impl TwoTowerTrainer {
     }
 
     /// The fused content of every item, `[n_items, dim]`, and the shares of the modalities.
-    fn content_factors(&self) -> Result<(Matrix, Option<Matrix>), FitError> {
+    fn content_factors(&self) -> Result<(Matrix, Matrix), FitError> {
         let n_items = self.train.n_items();
         let mut data = Vec::with_capacity(n_items * self.config.dim);
-        let mut shares: Option<Vec<f32>> = Some(Vec::new());
+        let mut shares = Vec::with_capacity(n_items * self.content.names().len());
         for chunk in self.content.chunks() {
             let views = self.content.views(&chunk, &self.device);
             let fused = self.tower.forward(&views);
             data.extend(tensor_to_vec(fused.inner()).map_err(FitError::Device)?);
-            shares = match (shares, self.tower.fusion.shares(&views)) {
-                (Some(mut all), Some(s)) => {
-                    all.extend(tensor_to_vec(s.inner()).map_err(FitError::Device)?);
-                    Some(all)
-                }
-                _ => None,
-            };
+            let of_chunk = self.tower.fusion.shares(&views);
+            shares.extend(tensor_to_vec(of_chunk.inner()).map_err(FitError::Device)?);
         }
         let n_modalities = self.content.names().len();
-        let shares = shares.map(|s| Matrix::from_vec(n_items, n_modalities, s)).transpose()?;
+        let shares = Matrix::from_vec(n_items, n_modalities, shares)?;
         Ok((Matrix::from_vec(n_items, self.config.dim, data)?, shares))
     }
 }
@@ -364,10 +359,7 @@ impl Trainer for TwoTowerTrainer {
         let model = FactorModel::new(NAME, users, items, bias, capability)?
             .with_part("content", 0, dim)
             .with_part("taste", dim, 2 * dim);
-        Ok(Box::new(match shares {
-            Some(shares) => model.with_shares(shares)?,
-            None => model,
-        }))
+        Ok(Box::new(model.with_shares(shares)?))
     }
 
     fn save(&self) -> Result<ModelState, FitError> {

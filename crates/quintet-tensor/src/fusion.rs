@@ -1,7 +1,10 @@
 //! From the vectors of several modalities to one.
 
+use std::fmt;
+
 use burn::tensor::{Device, Tensor};
 use quintet_core::{Modality, Named, SeedStream};
+use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
 
 use crate::{FitError, Layer, Views};
@@ -23,12 +26,94 @@ pub trait Fusion: Layer + Send + Sync {
     /// When the views have other modalities or widths than the layer was built for.
     fn forward(&self, views: &Views) -> Tensor<2>;
 
-    /// The share of each modality in the output, `[batch, n_modalities]`: rows sum to 1 over
-    /// the modalities that are present, and are all zero where none is. `None` for layers
-    /// without such shares.
-    fn shares(&self, _views: &Views) -> Option<Tensor<2>> {
-        None
+    /// One step of training: what [`Fusion::forward`] gives, under dropout where the layer has
+    /// it, and what the layer wants added to the loss. Randomness comes from `rng` alone.
+    ///
+    /// # Panics
+    /// As [`Fusion::forward`].
+    fn forward_train(&self, views: &Views, _rng: &mut ChaCha8Rng) -> Fused {
+        Fused::of(self.forward(views))
     }
+
+    /// The share of each modality in the output, `[batch, n_modalities]`: not negative, rows sum
+    /// to 1 over the modalities that are present, and are all zero where none is.
+    /// [`Fusion::share_kind`] says what they are. By default, how far the output moves when a
+    /// modality is taken away ([`knock_out`]).
+    fn shares(&self, views: &Views) -> Tensor<2> {
+        let moved = knock_out(self, views);
+        // The root of rounding: a row that nothing moves is divided equally.
+        let moved = (moved + 1e-9) * views.mask.clone();
+        let sum = moved.clone().sum_dim(1);
+        let none = views.mask.clone().max_dim(1).neg() + 1.0;
+        moved / (sum + none)
+    }
+
+    /// What [`Fusion::shares`] are.
+    fn share_kind(&self) -> ShareKind {
+        ShareKind::KnockOut
+    }
+}
+
+/// What a fusion layer gives in training.
+#[derive(Debug, Clone)]
+pub struct Fused {
+    /// `[batch, d_out]`.
+    pub vectors: Tensor<2>,
+    /// `[1]`, to be added to the loss: the load balance of experts, for example.
+    pub penalty: Option<Tensor<1>>,
+    /// One `[batch, d_out]` a modality, for layers of sub-networks that can each stand for the
+    /// whole: a loss on them keeps a strong modality from starving the others. Rows of absent
+    /// modalities are not to be read. Empty for all other layers.
+    pub heads: Vec<Tensor<2>>,
+}
+
+impl Fused {
+    /// Vectors and nothing else.
+    pub fn of(vectors: Tensor<2>) -> Self {
+        Self { vectors, penalty: None, heads: Vec::new() }
+    }
+}
+
+/// What the shares of a fusion layer are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ShareKind {
+    /// Weights of a sum.
+    Weights,
+    /// Gates that depend on the item.
+    Gates,
+    /// Attention of a query or of the other modalities.
+    Attention,
+    /// Lengths of the addends of the output.
+    Addends,
+    /// How far the output moves when the modality is taken away.
+    KnockOut,
+}
+
+impl fmt::Display for ShareKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            ShareKind::Weights => "weights",
+            ShareKind::Gates => "gates",
+            ShareKind::Attention => "attention",
+            ShareKind::Addends => "addends",
+            ShareKind::KnockOut => "knock-out",
+        })
+    }
+}
+
+/// How far the output of each item moves when one of its modalities is taken away,
+/// `‖y - y without m‖`, `[batch, n_modalities]`; zero for modalities that it does not have.
+///
+/// # Panics
+/// When the views have other modalities or widths than the layer was built for.
+pub fn knock_out(layer: &(impl Fusion + ?Sized), views: &Views) -> Tensor<2> {
+    let whole = layer.forward(views);
+    let moved = (0..views.modalities.len()).map(|m| {
+        let apart = whole.clone() - layer.forward(&views.without(m));
+        // The root has no gradient at zero.
+        (apart.powi_scalar(2).sum_dim(1) + 1e-24).sqrt()
+    });
+    Tensor::cat(moved.collect(), 1) * views.mask.clone()
 }
 
 /// What a fusion layer is built for.

@@ -3,6 +3,7 @@
 mod ahead;
 mod candidates;
 mod device;
+mod dropout;
 mod encoder;
 mod encoder_face;
 mod error;
@@ -31,6 +32,7 @@ mod weights;
 pub use burn::tensor::Device;
 pub use candidates::{CandidateGradients, candidate_scores};
 pub use device::{DeviceChoice, DeviceReport, OpenDevice, compiled_devices, open_device};
+pub use dropout::Dropout;
 pub use encoder::{
     BuildEncoder, Encoder, EncoderEntry, EncoderInfo, EncoderSpec, FetchMedia, MediaEncoder,
     RawMedia, TakeVectors,
@@ -42,7 +44,7 @@ pub use fit::{
     BuildModel, EpochStats, Fit, FitContext, Fitting, LoadModel, ModelEntry, Trainer, TrainingData,
     parse_params,
 };
-pub use fusion::{BuildFusion, Fusion, FusionEntry, FusionShape};
+pub use fusion::{BuildFusion, Fused, Fusion, FusionEntry, FusionShape, ShareKind, knock_out};
 pub use graph::{NodeGradients, Propagation, PropagationScratch};
 pub use host::{index_tensor, matrix_to_tensor, tensor_to_matrix, tensor_to_vec};
 pub use layer::{Layer, LayerNorm, Linear, Weight, load_weights, normal_matrix, save_weights};

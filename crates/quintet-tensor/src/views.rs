@@ -17,7 +17,8 @@ pub struct Views {
 }
 
 impl Views {
-    /// Checks and takes the parts.
+    /// Checks the parts and puts them into canonical order, so that layers need not ask in which
+    /// order a caller names the modalities.
     ///
     /// # Panics
     /// When the numbers of modalities or of rows disagree: a mistake of the caller.
@@ -28,7 +29,27 @@ impl Views {
         for (modality, block) in modalities.iter().zip(&features) {
             assert_eq!(block.dims()[0], batch, "{modality} features and mask have equal rows");
         }
-        Self { modalities, features, mask }
+        if modalities.is_sorted() {
+            return Self { modalities, features, mask };
+        }
+        let mut order: Vec<usize> = (0..n).collect();
+        order.sort_by_key(|&m| modalities[m]);
+        Self {
+            modalities: order.iter().map(|&m| modalities[m]).collect(),
+            features: order.iter().map(|&m| features[m].clone()).collect(),
+            mask: Tensor::cat(order.iter().map(|&m| mask.clone().narrow(1, m, 1)).collect(), 1),
+        }
+    }
+
+    /// The same items with modality `m` absent everywhere.
+    pub fn without(&self, m: usize) -> Self {
+        let [batch, n] = self.mask.dims();
+        let device = self.mask.device();
+        let column = |c: usize| {
+            if c == m { Tensor::zeros([batch, 1], &device) } else { self.present(c) }
+        };
+        let mask = Tensor::cat((0..n).map(column).collect(), 1);
+        Self { modalities: self.modalities.clone(), features: self.features.clone(), mask }
     }
 
     /// The rows `items` of a feature set as tensors on `device`.

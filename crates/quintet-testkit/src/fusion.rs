@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use burn::prelude::*;
 use quintet_core::{Modality, ModelState, SeedStream};
 use quintet_tensor::{
-    Adam, AdamConfig, FitError, Fusion, FusionEntry, FusionShape, load_weights, save_weights,
-    tensor_to_vec,
+    Adam, AdamConfig, FitError, Fusion, FusionEntry, FusionShape, Views, load_weights,
+    save_weights, tensor_to_vec,
 };
 use rand::RngExt;
 use serde_json::{Value, json};
@@ -84,6 +84,8 @@ pub fn check_fusion_with(entry: &FusionEntry, params: &Value, device: &Device) {
     absent_slots_are_not_read(&case);
     single_modalities_are_read(&case);
     batch_mates_do_not_matter(&case);
+    order_of_modalities_does_not_matter(&case);
+    training_step(&case);
     shares(&case);
     seed_and_state(&case);
     check_gradients(&case);
@@ -203,10 +205,56 @@ fn batch_mates_do_not_matter(case: &Case<'_>) {
     }
 }
 
+fn order_of_modalities_does_not_matter(case: &Case<'_>) {
+    let layer = case.build(1, case.device);
+    let views = Batch::every_subset(&case.shape, 13).views(case.device);
+    let turned = Views::new(
+        views.modalities.iter().rev().copied().collect(),
+        views.features.iter().rev().cloned().collect(),
+        views.mask.clone().flip([1]),
+    );
+    let run = |views: &Views| tensor_to_vec(layer.forward(views)).unwrap();
+    let what = "the order in which a caller names the modalities matters";
+    assert_rerun(&case.title, what, &run(&views), &run(&turned), case.device);
+}
+
+/// Dropout, penalties and heads: finite, from the generator alone, blind to absent slots.
+fn training_step(case: &Case<'_>) {
+    let title = &case.title;
+    let layer = case.build(1, case.device);
+    let batch = Batch::every_subset(&case.shape, 14);
+    let step = |batch: &Batch| {
+        let mut rng = SeedStream::new(15).rng("step", 0);
+        let fused = layer.forward_train(&batch.views(case.device), &mut rng);
+        let expected = [batch.len(), case.shape.d_out];
+        assert_eq!(fused.vectors.dims(), expected, "{title}: shape of the output in training");
+        let heads = fused.heads.len();
+        assert!(
+            heads == 0 || heads == case.shape.modalities.len(),
+            "{title}: {heads} heads for {} modalities",
+            case.shape.modalities.len()
+        );
+        let mut all = tensor_to_vec(fused.vectors).unwrap();
+        all.extend(fused.penalty.map_or_else(Vec::new, |p| tensor_to_vec(p).unwrap()));
+        for (m, head) in fused.heads.into_iter().enumerate() {
+            assert_eq!(head.dims(), expected, "{title}: shape of head {m}");
+            let values = tensor_to_vec(head).unwrap();
+            let rows = values.chunks_exact(case.shape.d_out).zip(&batch.mask);
+            rows.filter(|(_, mask)| mask[m]).for_each(|(row, _)| all.extend(row));
+        }
+        assert_finite(title, "a step of training", &all);
+        all
+    };
+    let first = step(&batch.fill_absent(|| 0.0));
+    let again = step(&batch.fill_absent(|| f32::NAN));
+    let what = "a step of training reads absent slots, or draws from another generator";
+    assert_rerun(title, what, &first, &again, case.device);
+}
+
 fn shares(case: &Case<'_>) {
     let layer = case.build(1, case.device);
     let batch = Batch::every_subset(&case.shape, 7).fill_absent(|| f32::NAN);
-    let Some(shares) = layer.shares(&batch.views(case.device)) else { return };
+    let shares = layer.shares(&batch.views(case.device));
     let n = case.shape.modalities.len();
     let title = &case.title;
     assert_eq!(shares.dims(), [batch.len(), n], "{title}: shape of the shares");

@@ -8,7 +8,6 @@
 //! graph at the hidden states. A fitted model is factors: the last state of each user, and the
 //! items. Newcomers are read by a host form of the network ([`Reader`]), without tensors.
 
-pub(crate) mod dropout;
 pub(crate) mod model;
 pub(crate) mod next_item;
 #[cfg(test)]
@@ -18,8 +17,8 @@ pub(crate) mod rivals;
 pub(crate) mod trainer;
 pub(crate) mod windows;
 
-pub(crate) use dropout::Dropout;
 pub(crate) use model::{NextItem, Reader};
 pub use next_item::NextItemLoss;
+pub(crate) use quintet_tensor::Dropout;
 pub(crate) use trainer::{BatchShape, Network, SequenceTrainer, Setup};
 pub use windows::Stretches;

@@ -8,7 +8,8 @@ use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 
 /// Sets each number to 0 with probability `rate` and scales the others by `1 / (1 - rate)`.
-pub(crate) struct Dropout {
+#[derive(Debug, Clone)]
+pub struct Dropout {
     /// Numbers below it, of 2^16, are dropped.
     below: u16,
     rng: ChaCha8Rng,
@@ -16,12 +17,12 @@ pub(crate) struct Dropout {
 
 impl Dropout {
     /// `rate` lies in `[0, 1)`; it is rounded to 16 bits.
-    pub(crate) fn new(rate: f32, rng: ChaCha8Rng) -> Self {
+    pub fn new(rate: f32, rng: ChaCha8Rng) -> Self {
         Self { below: (rate * 65536.0) as u16, rng }
     }
 
     /// Drops numbers of `x`; the next call draws others.
-    pub(crate) fn apply<const D: usize>(&mut self, x: Tensor<D>) -> Tensor<D> {
+    pub fn apply<const D: usize>(&mut self, x: Tensor<D>) -> Tensor<D> {
         if self.below == 0 {
             return x;
         }
