@@ -32,6 +32,7 @@ fn main() -> ExitCode {
         Command::Train(args) => commands::stages::train(&args, &weights),
         Command::Evaluate(args) => commands::stages::evaluate(&args, &weights),
         Command::Recommend(args) => commands::recommend::run(&args, &weights),
+        Command::Fusion(args) => commands::fusion::run(&args.command, &weights),
         Command::Weights(args) => commands::weights::run(&args, &weights),
         Command::Doctor(args) => commands::doctor::run(&args),
         Command::List(args) => commands::list::run(&args),

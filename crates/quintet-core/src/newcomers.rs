@@ -3,8 +3,8 @@
 use rayon::prelude::*;
 
 use crate::{
-    Capability, Interactions, ItemIdx, Matrix, ModelState, Reason, Recommender, ScoreError, Scored,
-    Sequences, UserIdx,
+    Capability, FeatureSet, Interactions, ItemIdx, Matrix, ModelState, Reason, Recommender,
+    ScoreError, Scored, Sequences, UserIdx,
 };
 
 /// A model that folds in the users who have a history beside the training data
@@ -75,6 +75,10 @@ impl Recommender for Newcomers<'_> {
 
     fn state(&self) -> ModelState {
         self.model.state()
+    }
+
+    fn with_features(&self, features: &FeatureSet) -> Result<Box<dyn Recommender>, ScoreError> {
+        self.model.with_features(features)
     }
 
     fn similar_items(&self, item: ItemIdx, k: usize) -> Result<Vec<Scored>, ScoreError> {

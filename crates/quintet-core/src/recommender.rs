@@ -2,7 +2,9 @@
 
 use thiserror::Error;
 
-use crate::{Capability, ItemIdx, Matrix, Modality, ModelState, Scored, UserIdx, top_k};
+use crate::{
+    Capability, FeatureSet, ItemIdx, Matrix, Modality, ModelState, Scored, UserIdx, top_k,
+};
 
 /// Why a model could not score.
 #[derive(Debug, Clone, PartialEq, Error)]
@@ -27,6 +29,20 @@ pub enum ScoreError {
         user: u32,
         /// The item.
         item: usize,
+    },
+    /// The model reads no features of items.
+    #[error("model {model} reads no features of items")]
+    NoContent {
+        /// The model.
+        model: String,
+    },
+    /// Features of items are not what the model was fitted on.
+    #[error("model {model}: {reason}")]
+    Features {
+        /// The model.
+        model: String,
+        /// What is wrong, and what was expected.
+        reason: String,
     },
     /// The model cannot rank for somebody it was not fitted on.
     #[error("model {model} cannot rank for somebody it was not fitted on; fit it again with them")]
@@ -159,6 +175,16 @@ pub trait Recommender: Send + Sync {
         _out: &mut [f32],
     ) -> Result<(), ScoreError> {
         Err(ScoreError::NoFoldIn { model: self.name().into() })
+    }
+
+    /// The same model over other features: those of the items it was fitted on, changed or with
+    /// gaps, and after them any number of items that it has never seen. Nothing is learned.
+    ///
+    /// # Errors
+    /// [`ScoreError::NoContent`]; [`ScoreError::Features`] for fewer items, a modality that the
+    /// model reads and that is not there, or one of another width.
+    fn with_features(&self, _features: &FeatureSet) -> Result<Box<dyn Recommender>, ScoreError> {
+        Err(ScoreError::NoContent { model: self.name().into() })
     }
 
     /// The `k` items most similar to `item` by cosine of the item factors, itself left out.

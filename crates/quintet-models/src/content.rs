@@ -2,7 +2,7 @@
 
 use burn::tensor::{Device, Tensor};
 use faer::{Mat, Side};
-use quintet_core::{FeatureSet, Matrix, Modality, ModalityFeatures};
+use quintet_core::{FeatureSet, Matrix, Modality, ModalityFeatures, ModelState, StateError};
 use quintet_tensor::{FitError, FusionShape, Views, index_tensor, matrix_to_tensor};
 
 /// How many items go through a projection at once when the whole catalogue is scored.
@@ -14,6 +14,7 @@ pub(crate) struct Content {
     blocks: Vec<Tensor<2>>,
     mask: Tensor<2>,
     n_items: usize,
+    map: ContentMap,
 }
 
 impl Content {
@@ -32,12 +33,10 @@ impl Content {
         device: &Device,
     ) -> Result<Self, FitError> {
         if let Some(missing) = wanted.and_then(|w| w.iter().find(|m| features.get(**m).is_none())) {
-            let known: Vec<&str> = features.iter().map(|f| f.modality.as_str()).collect();
-            let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
             return Err(FitError::MissingModality {
                 model: model.into(),
                 modality: *missing,
-                known,
+                known: names_of(features),
             });
         }
         let chosen = wanted.map_or_else(|| features.clone(), |w| features.only(w));
@@ -49,24 +48,12 @@ impl Content {
                     .into(),
             });
         }
-        let mut mask = Matrix::zeros(chosen.n_items(), chosen.len());
-        let mut blocks = Vec::with_capacity(chosen.len());
-        let mut modalities = Vec::with_capacity(chosen.len());
-        for (m, f) in chosen.iter().enumerate() {
-            for item in (0..chosen.n_items()).filter(|&i| f.present[i]) {
-                mask.row_mut(item)[m] = 1.0;
-            }
-            let block = reduce(f, components)
-                .map_err(|reason| FitError::Data { model: model.into(), reason })?;
-            modalities.push((f.modality, block.cols()));
-            blocks.push(matrix_to_tensor(&block, device));
-        }
-        Ok(Self {
-            modalities,
-            mask: matrix_to_tensor(&mask, device),
-            blocks,
-            n_items: chosen.n_items(),
-        })
+        let reductions = chosen.iter().map(|f| Reduction::fit(f, components));
+        let reductions = reductions
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|reason| FitError::Data { model: model.into(), reason })?;
+        let map = ContentMap { reductions };
+        map.apply(&chosen, device).map_err(|reason| FitError::Data { model: model.into(), reason })
     }
 
     /// The modalities in use.
@@ -77,6 +64,16 @@ impl Content {
     /// What a fusion layer over this content is built for.
     pub(crate) fn shape(&self, d_out: usize) -> FusionShape {
         FusionShape { modalities: self.modalities.clone(), d_out }
+    }
+
+    /// How other features become content of the same meaning.
+    pub(crate) fn map(&self) -> &ContentMap {
+        &self.map
+    }
+
+    /// Number of items.
+    pub(crate) fn n_items(&self) -> usize {
+        self.n_items
     }
 
     /// The views of some items.
@@ -93,32 +90,171 @@ impl Content {
     }
 }
 
-/// Centred, reduced and scaled rows, `[n_items, min(components, dim)]`; absent rows stay zero.
-fn reduce(f: &ModalityFeatures, components: usize) -> Result<Matrix, String> {
-    let dim = f.dim();
-    let present: Vec<usize> = (0..f.matrix.rows()).filter(|&i| f.present[i]).collect();
-    let n = present.len().max(1) as f64;
-    let mut mean = vec![0.0f64; dim];
-    for &item in &present {
-        mean.iter_mut().zip(f.matrix.row(item)).for_each(|(m, &v)| *m += f64::from(v) / n);
+fn names_of(features: &FeatureSet) -> String {
+    let known: Vec<&str> = features.iter().map(|f| f.modality.as_str()).collect();
+    if known.is_empty() { "none".to_owned() } else { known.join(", ") }
+}
+
+/// What was learned from the features of the fitted items, to read other features by.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct ContentMap {
+    reductions: Vec<Reduction>,
+}
+
+impl ContentMap {
+    /// Features as content; modalities that were not fitted are left out.
+    ///
+    /// # Errors
+    /// A fitted modality is not there, or has another width.
+    pub(crate) fn apply(&self, features: &FeatureSet, device: &Device) -> Result<Content, String> {
+        let n_items = features.n_items();
+        let mut mask = Matrix::zeros(n_items, self.reductions.len());
+        let mut blocks = Vec::with_capacity(self.reductions.len());
+        let mut modalities = Vec::with_capacity(self.reductions.len());
+        for (m, reduction) in self.reductions.iter().enumerate() {
+            let modality = reduction.modality;
+            let f = features.get(modality).ok_or_else(|| {
+                let known = names_of(features);
+                format!("it was fitted on {modality} features; the given ones have: {known}")
+            })?;
+            if f.dim() != reduction.mean.len() {
+                let (expected, found) = (reduction.mean.len(), f.dim());
+                return Err(format!(
+                    "{modality} features have width {found}; it was fitted on width {expected}"
+                ));
+            }
+            for item in (0..n_items).filter(|&i| f.present[i]) {
+                mask.row_mut(item)[m] = 1.0;
+            }
+            let block = reduction.apply(f);
+            modalities.push((modality, block.cols()));
+            blocks.push(matrix_to_tensor(&block, device));
+        }
+        let mask = matrix_to_tensor(&mask, device);
+        Ok(Content { modalities, blocks, mask, n_items, map: self.clone() })
     }
-    let centred =
-        Mat::from_fn(present.len(), dim, |r, c| f64::from(f.matrix.row(present[r])[c]) - mean[c]);
-    let keep = if components == 0 { dim } else { components.min(dim) };
-    let rows = if keep < dim { &centred * principal(&centred, keep)? } else { centred };
-    let square: f64 = (0..rows.nrows())
-        .flat_map(|r| (0..keep).map(move |c| (r, c)))
-        .map(|p| rows[p].powi(2))
-        .sum();
-    let length = (square / n).sqrt();
-    let scale = if length > 1e-9 { 1.0 / length } else { 0.0 };
-    let mut out = Matrix::zeros(f.matrix.rows(), keep);
-    for (r, &item) in present.iter().enumerate() {
-        for (c, o) in out.row_mut(item).iter_mut().enumerate() {
-            *o = (rows[(r, c)] * scale) as f32;
+
+    /// The modalities and widths of the content.
+    pub(crate) fn shape(&self, d_out: usize) -> FusionShape {
+        let modalities = self.reductions.iter().map(|r| (r.modality, r.keep())).collect();
+        FusionShape { modalities, d_out }
+    }
+
+    /// Adds everything to `state`.
+    pub(crate) fn save(&self, state: &mut ModelState) {
+        let names: Vec<&str> = self.reductions.iter().map(|r| r.modality.as_str()).collect();
+        state.meta.insert("content".into(), names.join(","));
+        for r in &self.reductions {
+            let key = |part: &str| format!("content.{}.{part}", r.modality);
+            for (part, row) in [("mean", r.mean.clone()), ("scale", vec![r.scale])] {
+                if let Ok(row) = Matrix::from_vec(1, row.len(), row) {
+                    state.put(key(part), row);
+                }
+            }
+            if let Some(axes) = &r.axes {
+                state.put(key("axes"), axes.clone());
+            }
         }
     }
-    Ok(out)
+
+    /// Reads back what [`ContentMap::save`] wrote.
+    pub(crate) fn load(state: &ModelState) -> Result<Self, StateError> {
+        let mut reductions = Vec::new();
+        for name in state.text("content")?.split(',').filter(|n| !n.is_empty()) {
+            let modality: Modality =
+                name.parse().map_err(|_| state.mismatch("content", "names of modalities", name))?;
+            let key = |part: &str| format!("content.{modality}.{part}");
+            let mean = state.matrix(&key("mean"))?.as_slice().to_vec();
+            let scale = state.shaped(&key("scale"), 1, 1)?.as_slice()[0];
+            let axes = match state.tensors.contains_key(&key("axes")) {
+                true => {
+                    let axes = state.matrix(&key("axes"))?;
+                    Some(state.shaped(&key("axes"), mean.len(), axes.cols())?.clone())
+                }
+                false => None,
+            };
+            reductions.push(Reduction { modality, mean, axes, scale });
+        }
+        Ok(Self { reductions })
+    }
+}
+
+/// Features of one modality, centred, reduced and scaled.
+#[derive(Debug, Clone, PartialEq)]
+struct Reduction {
+    modality: Modality,
+    /// `[dim]`.
+    mean: Vec<f32>,
+    /// Principal axes, `[dim, keep]`; none keeps the columns as they are.
+    axes: Option<Matrix>,
+    scale: f32,
+}
+
+impl Reduction {
+    /// Learns mean, axes and scale from the items that have the modality.
+    fn fit(f: &ModalityFeatures, components: usize) -> Result<Self, String> {
+        let dim = f.dim();
+        let present: Vec<usize> = (0..f.matrix.rows()).filter(|&i| f.present[i]).collect();
+        let n = present.len().max(1) as f64;
+        let mut mean = vec![0.0f64; dim];
+        for &item in &present {
+            mean.iter_mut().zip(f.matrix.row(item)).for_each(|(m, &v)| *m += f64::from(v) / n);
+        }
+        let centred = Mat::from_fn(present.len(), dim, |r, c| {
+            f64::from(f.matrix.row(present[r])[c]) - mean[c]
+        });
+        let (axes, rows) = if components > 0 && components < dim {
+            let axes = principal(&centred, components)?;
+            let rows = &centred * &axes;
+            (Some(axes), rows)
+        } else {
+            (None, centred)
+        };
+        let square: f64 = (0..rows.ncols())
+            .flat_map(|c| (0..rows.nrows()).map(move |r| (r, c)))
+            .map(|place| rows[place].powi(2))
+            .sum();
+        let length = (square / n).sqrt();
+        let scale = if length > 1e-9 { (1.0 / length) as f32 } else { 0.0 };
+        let axes = axes.map(|axes| {
+            let mut out = Matrix::zeros(dim, axes.ncols());
+            for r in 0..dim {
+                let row = out.row_mut(r).iter_mut().enumerate();
+                row.for_each(|(c, o)| *o = axes[(r, c)] as f32);
+            }
+            out
+        });
+        let mean = mean.into_iter().map(|m| m as f32).collect();
+        Ok(Self { modality: f.modality, mean, axes, scale })
+    }
+
+    /// Width of the rows.
+    fn keep(&self) -> usize {
+        self.axes.as_ref().map_or(self.mean.len(), Matrix::cols)
+    }
+
+    /// `[n_items, keep]`; absent rows are zero.
+    fn apply(&self, f: &ModalityFeatures) -> Matrix {
+        let mut out = Matrix::zeros(f.matrix.rows(), self.keep());
+        let mut sums = vec![0.0f64; self.keep()];
+        for item in (0..f.matrix.rows()).filter(|&i| f.present[i]) {
+            let centred = f.matrix.row(item).iter().zip(&self.mean);
+            let centred = centred.map(|(v, m)| f64::from(*v) - f64::from(*m));
+            match &self.axes {
+                None => sums.iter_mut().zip(centred).for_each(|(s, v)| *s = v),
+                Some(axes) => {
+                    sums.fill(0.0);
+                    for (place, v) in centred.enumerate() {
+                        let axis = axes.row(place);
+                        sums.iter_mut().zip(axis).for_each(|(s, a)| *s += v * f64::from(*a));
+                    }
+                }
+            }
+            let scale = f64::from(self.scale);
+            out.row_mut(item).iter_mut().zip(&sums).for_each(|(o, s)| *o = (s * scale) as f32);
+        }
+        out
+    }
 }
 
 /// The `keep` leading principal axes of centred rows, `[dim, keep]`. The largest entry of an
@@ -144,16 +280,34 @@ fn principal(centred: &Mat<f64>, keep: usize) -> Result<Mat<f64>, String> {
 mod tests {
     use super::*;
 
+    fn reduced(f: &ModalityFeatures, components: usize) -> Matrix {
+        Reduction::fit(f, components).unwrap().apply(f)
+    }
+
     #[test]
     fn rows_are_centred_and_scaled_over_present_items_only() {
         let matrix = Matrix::from_vec(3, 2, vec![1.0, 5.0, 3.0, 5.0, 99.0, 99.0]).unwrap();
         let f = ModalityFeatures::new(Modality::Text, matrix, vec![true, true, false]).unwrap();
         // Mean (2, 5): rows (-1, 0) and (1, 0), of length 1 already.
-        assert_eq!(reduce(&f, 0).unwrap().as_slice(), [-1.0, 0.0, 1.0, 0.0, 0.0, 0.0]);
+        assert_eq!(reduced(&f, 0).as_slice(), [-1.0, 0.0, 1.0, 0.0, 0.0, 0.0]);
         // All variance lies on the first axis.
-        let one = reduce(&f, 1).unwrap();
-        for (a, b) in one.as_slice().iter().zip([-1.0, 1.0, 0.0]) {
-            assert!((a - b).abs() < 1e-6, "{:?}", one.as_slice());
+        for (a, b) in reduced(&f, 1).as_slice().iter().zip([-1.0, 1.0, 0.0]) {
+            assert!((a - b).abs() < 1e-6);
+        }
+    }
+
+    #[test]
+    fn what_was_learned_reads_other_features_and_is_kept() {
+        let rows = Matrix::from_vec(2, 3, vec![1.0, 5.0, 0.0, 3.0, 5.0, 2.0]).unwrap();
+        let f = ModalityFeatures::new(Modality::Text, rows, vec![true; 2]).unwrap();
+        for components in [0, 1] {
+            let map = ContentMap { reductions: vec![Reduction::fit(&f, components).unwrap()] };
+            let mut state = ModelState::new("m");
+            map.save(&mut state);
+            assert_eq!(ContentMap::load(&state).unwrap(), map);
+            let one = Matrix::from_vec(1, 3, vec![3.0, 5.0, 2.0]).unwrap();
+            let one = ModalityFeatures::new(Modality::Text, one, vec![true]).unwrap();
+            assert_eq!(map.reductions[0].apply(&one).row(0), reduced(&f, components).row(1));
         }
     }
 

@@ -1,6 +1,8 @@
 #![doc = include_str!("../README.md")]
 
 mod content;
+mod content_model;
+mod projections;
 mod two_tower;
 mod vbpr;
 

@@ -13,19 +13,21 @@
 use std::collections::HashMap;
 
 use burn::tensor::{Bool, Device, Tensor, TensorData};
-use quintet_core::{Capability, Interactions, Matrix, Modality, ModelState, Recommender, UserIdx};
+use quintet_core::{Interactions, Matrix, Modality, ModelState, Recommender, UserIdx};
 use quintet_tensor::{
-    Adam, AdamConfig, EmbeddingTable, EpochStats, FactorModel, Fit, FitContext, FitError, Fitting,
-    Fusion, Layer, ModelEntry, Trainer, TrainingData, Views, Weight, check_interactions,
-    check_training_params, index_tensor, load_weights, loss_value, parse_params, run_epoch,
-    sampled_softmax, save_weights, squared_penalty, step_table, tensor_to_vec, unique_ids,
+    Adam, AdamConfig, EmbeddingTable, EpochStats, Fit, FitContext, FitError, Fitting, Fusion,
+    Layer, ModelEntry, Trainer, TrainingData, Weight, check_interactions, check_training_params,
+    index_tensor, load_weights, loss_value, parse_params, run_epoch, sampled_softmax, save_weights,
+    squared_penalty, step_table, unique_ids,
 };
 use rand::RngExt;
 use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::content::Content;
+use crate::content_model::{ContentModel, Ids, Recipe, auxiliary, scaled};
 
 const NAME: &str = "two_tower";
 
@@ -63,6 +65,8 @@ pub struct TwoTowerConfig {
     pub batch_size: usize,
     /// Squared L2 on the user and id rows of a batch.
     pub l2: f32,
+    /// How much the heads of a fusion layer that has them count, together.
+    pub head_weight: f32,
     /// Decoupled weight decay of the fusion layer, times `lr` a step. Strong by default: a few
     /// hundred items would otherwise be learned by heart.
     pub fusion_decay: f32,
@@ -81,6 +85,7 @@ impl Default for TwoTowerConfig {
             lr: 3e-3,
             batch_size: 1024,
             l2: 1e-2,
+            head_weight: 0.25,
             fusion_decay: 4.0,
         }
     }
@@ -91,7 +96,7 @@ pub(crate) fn entry() -> ModelEntry {
         name: NAME,
         summary: "fused item content plus a droppable id against a user vector",
         build: |params| Ok(Box::new(parse_params::<TwoTowerConfig>(NAME, params)?)),
-        load: |state| Ok(Box::new(FactorModel::load(state)?)),
+        load: |state| Ok(Box::new(ContentModel::load(NAME, state)?)),
         tiny: r#"{"dim": 8, "lr": 0.03, "batch_size": 256, "l2": 0.001, "candidates": "all"}"#,
     }
 }
@@ -99,6 +104,10 @@ pub(crate) fn entry() -> ModelEntry {
 /// The fusion layer, and what stands in for a dropped id.
 struct ItemTower {
     fusion: Box<dyn Fusion>,
+    /// What fused vectors are multiplied by. Fusion layers give numbers of order one, so rows of
+    /// length `sqrt(dim)`: beside them ids would learn too slowly, and content would be learned
+    /// by heart before ids say anything.
+    scale: f32,
     /// Times [`FAST`], the bias of an item without id.
     shared_bias: Weight,
     /// Times [`FAST`], the log of the factor of its content half.
@@ -108,17 +117,6 @@ struct ItemTower {
 /// Adam moves every weight by about `lr` a step. Two single numbers that have to travel far, not
 /// finely, are stored this much smaller than they act.
 const FAST: f32 = 3.0;
-
-impl ItemTower {
-    /// The content half, `[batch, dim]`, of length about 1.
-    ///
-    /// Fusion layers give numbers of order one, so rows of length `sqrt(dim)`: beside them ids
-    /// would learn too slowly, and content would be learned by heart before ids say anything.
-    fn forward(&self, views: &Views) -> Tensor<2> {
-        let scale = 1.0 / (self.fusion.d_out() as f32).sqrt();
-        self.fusion.forward(views).mul_scalar(scale)
-    }
-}
 
 impl Layer for ItemTower {
     fn weights(&self) -> Vec<(String, &Weight)> {
@@ -134,6 +132,20 @@ impl Layer for ItemTower {
         all.push(&mut self.shared_bias);
         all.push(&mut self.stretch);
         all
+    }
+}
+
+impl TwoTowerConfig {
+    fn recipe(&self) -> Recipe {
+        Recipe {
+            fusion: self.fusion.clone(),
+            fusion_params: self.fusion_params.clone(),
+            dim: self.dim,
+            content_at: 0,
+            scale: 1.0 / (self.dim as f32).sqrt(),
+            cold_scale: 1.0,
+            cold_bias: 0.0,
+        }
     }
 }
 
@@ -164,9 +176,8 @@ impl Fit for TwoTowerConfig {
             self.components,
             &device,
         )?;
-        let registry = quintet_fusion::registry()?;
-        let build = registry.get(&self.fusion)?.build;
-        let fusion = build(&self.fusion_params, &content.shape(self.dim), context.seed, &device)?;
+        let recipe = self.recipe();
+        let fusion = recipe.layer(content.map(), context.seed, &device)?;
         let mut rng = context.seed.rng("two-tower-init", 0);
         let adam = AdamConfig::new(self.lr);
         Ok(Fitting::Epochs(Box::new(TwoTowerTrainer {
@@ -175,6 +186,7 @@ impl Fit for TwoTowerConfig {
             bias: EmbeddingTable::from_matrix(Matrix::zeros(train.n_items(), 1), adam),
             tower: ItemTower {
                 fusion,
+                scale: recipe.scale,
                 shared_bias: Weight::new(&Matrix::zeros(1, 1), &device),
                 stretch: Weight::new(&Matrix::zeros(1, 1), &device),
             },
@@ -266,7 +278,7 @@ impl TwoTowerTrainer {
         candidates.iter().map(drawn).collect()
     }
 
-    fn step(&mut self, b: &SoftmaxBatch) -> Result<f64, FitError> {
+    fn step(&mut self, b: &SoftmaxBatch, rng: &mut ChaCha8Rng) -> Result<f64, FitError> {
         let device = &self.device;
         let (batch, n) = (b.targets.len(), b.candidates.len());
         let users = self.users.leaf(&b.users, device);
@@ -277,48 +289,34 @@ impl TwoTowerTrainer {
         };
         let keep = column(&b.keep, [n, 1]);
         let dropped = keep.clone().neg() + 1.0;
-        let fused = self.tower.forward(&self.content.views(&b.candidates, device));
+        let views = self.content.views(&b.candidates, device);
+        let fused = scaled(self.tower.fusion.forward_train(&views, rng), self.tower.scale);
         let stretch = self.tower.stretch.tensor().mul_scalar(FAST).exp();
-        let fused = fused * (dropped.clone() * stretch + keep.clone());
-        let items = Tensor::cat(vec![fused, ids.clone() * keep.clone()], 1); // [candidates, 2 dim]
+        let factor = dropped.clone() * stretch + keep.clone();
+        let kept_ids = ids.clone() * keep.clone();
         let biases =
             bias.clone() * keep + dropped * self.tower.shared_bias.tensor().mul_scalar(FAST);
         let u = users.clone().select(0, index_tensor(&b.user_places, device)); // [batch, 2 dim]
-        let logits = u.clone().matmul(items.transpose()) + biases.transpose();
         let hidden =
             Tensor::<2, Bool>::from_data(TensorData::new(b.hidden.clone(), [batch, n]), device);
-        let mut loss = sampled_softmax(
-            logits,
-            column(&b.log_q, [1, n]),
-            index_tensor(&b.targets, device),
-            hidden,
-        );
+        let (log_q, targets) = (column(&b.log_q, [1, n]), index_tensor(&b.targets, device));
+        let ranked = |content: Tensor<2>| {
+            let rows = vec![content * factor.clone(), kept_ids.clone()];
+            let items = Tensor::cat(rows, 1); // [candidates, 2 dim]
+            let logits = u.clone().matmul(items.transpose()) + biases.clone().transpose();
+            sampled_softmax(logits, log_q.clone(), targets.clone(), hidden.clone())
+        };
+        let mut loss = ranked(fused.vectors.clone());
         if let Some(p) = squared_penalty(&[&u, &ids], self.config.l2, batch) {
             loss = loss + p;
         }
+        loss = loss + auxiliary(&fused, &views, self.config.head_weight, ranked);
         let mut grads = loss.backward();
         step_table(&mut self.users, &b.users, &users, &mut grads)?;
         step_table(&mut self.ids, &b.candidates, &ids, &mut grads)?;
         step_table(&mut self.bias, &b.candidates, &bias, &mut grads)?;
         self.optimiser.step(&mut self.tower, &mut grads);
         loss_value(loss)
-    }
-
-    /// The fused content of every item, `[n_items, dim]`, and the shares of the modalities.
-    fn content_factors(&self) -> Result<(Matrix, Matrix), FitError> {
-        let n_items = self.train.n_items();
-        let mut data = Vec::with_capacity(n_items * self.config.dim);
-        let mut shares = Vec::with_capacity(n_items * self.content.names().len());
-        for chunk in self.content.chunks() {
-            let views = self.content.views(&chunk, &self.device);
-            let fused = self.tower.forward(&views);
-            data.extend(tensor_to_vec(fused.inner()).map_err(FitError::Device)?);
-            let of_chunk = self.tower.fusion.shares(&views);
-            shares.extend(tensor_to_vec(of_chunk.inner()).map_err(FitError::Device)?);
-        }
-        let n_modalities = self.content.names().len();
-        let shares = Matrix::from_vec(n_items, n_modalities, shares)?;
-        Ok((Matrix::from_vec(n_items, self.config.dim, data)?, shares))
     }
 }
 
@@ -329,37 +327,27 @@ impl Trainer for TwoTowerTrainer {
         pairs.shuffle(&mut rng);
         let chunks: Vec<Vec<(u32, u32)>> =
             pairs.chunks(self.config.batch_size).map(<[_]>::to_vec).collect();
+        let mut fusion_rng = self.context.seed.rng("two-tower-fusion", epoch as u64);
         run_epoch(NAME, epoch, chunks.into_iter(), |pairs| {
             let batch = self.batch(pairs, &mut rng);
-            Ok((self.step(&batch)?, pairs.len()))
+            Ok((self.step(&batch, &mut fusion_rng)?, pairs.len()))
         })
     }
 
     fn model(&self) -> Result<Box<dyn Recommender>, FitError> {
-        let (content, shares) = self.content_factors()?;
-        let shared = FAST * self.tower.shared_bias.to_matrix()?.as_slice()[0];
-        let stretch = (FAST * self.tower.stretch.to_matrix()?.as_slice()[0]).exp();
-        let dim = self.config.dim;
-        let n_items = content.rows();
-        let mut items = Matrix::zeros(n_items, 2 * dim);
-        let mut bias = vec![shared; n_items];
-        for (item, bias) in bias.iter_mut().enumerate() {
-            let row = items.row_mut(item);
-            row[..dim].copy_from_slice(content.row(item));
-            if self.counts[item] > 0 {
-                row[dim..].copy_from_slice(self.ids.values().row(item));
-                *bias = self.bias.values().row(item)[0];
-            } else {
-                row[..dim].iter_mut().for_each(|v| *v *= stretch);
-            }
-        }
-        let users = self.users.values().clone();
-        let capability =
-            Capability::personal().with_cold_items().with_modalities(self.content.names());
-        let model = FactorModel::new(NAME, users, items, bias, capability)?
-            .with_part("content", 0, dim)
-            .with_part("taste", dim, 2 * dim);
-        Ok(Box::new(model.with_shares(shares)?))
+        let recipe = Recipe {
+            cold_bias: FAST * self.tower.shared_bias.to_matrix()?.as_slice()[0],
+            cold_scale: (FAST * self.tower.stretch.to_matrix()?.as_slice()[0]).exp(),
+            ..self.config.recipe()
+        };
+        let ids = Ids {
+            users: self.users.values().clone(),
+            items: self.ids.values(),
+            bias: self.bias.values().as_slice(),
+            warm: self.counts.iter().map(|&c| c > 0).collect(),
+        };
+        let (fusion, content) = (&*self.tower.fusion, &self.content);
+        Ok(Box::new(ContentModel::new(NAME, recipe, ids, fusion, content, &self.device)?))
     }
 
     fn save(&self) -> Result<ModelState, FitError> {

@@ -11,19 +11,21 @@
 use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor};
-use quintet_core::{Capability, Interactions, Matrix, Modality, ModelState, Recommender};
+use quintet_core::{Interactions, Matrix, Modality, ModelState, Recommender};
 use quintet_data::TripletSampler;
 use quintet_tensor::{
-    Adam, AdamConfig, EmbeddingTable, EpochStats, FactorModel, Fit, FitContext, FitError, Fitting,
-    Layer, Linear, ModelEntry, PairBatch, Trainer, TrainingData, UnusedBias, Views, Weight,
-    bpr_loss, check_interactions, check_training_params, clear_unused_items, load_weights,
-    loss_value, parse_params, run_epoch, save_weights, score_pairs, squared_penalty, step_table,
-    tensor_to_vec,
+    Adam, AdamConfig, EmbeddingTable, EpochStats, Fit, FitContext, FitError, Fitting, Fusion,
+    ModelEntry, PairBatch, Trainer, TrainingData, bpr_loss, check_interactions,
+    check_training_params, load_weights, loss_value, parse_params, run_epoch, save_weights,
+    score_pairs, squared_penalty, step_table,
 };
+use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::content::Content;
+use crate::content_model::{ContentModel, Ids, Recipe, auxiliary, scaled};
+use crate::projections::{self, MeanProjections};
 
 const NAME: &str = "vbpr";
 
@@ -49,6 +51,12 @@ pub struct VbprConfig {
     pub projection_decay: f32,
     /// Whether items have a bias.
     pub item_bias: bool,
+    /// Fusion layer of the content, by registry name; none is the mean of linear projections.
+    pub fusion: Option<String>,
+    /// Parameters of the fusion layer.
+    pub fusion_params: Value,
+    /// How much the heads of a fusion layer that has them count, together.
+    pub head_weight: f32,
 }
 
 impl Default for VbprConfig {
@@ -63,6 +71,9 @@ impl Default for VbprConfig {
             l2: 1e-2,
             projection_decay: 1e-2,
             item_bias: true,
+            fusion: None,
+            fusion_params: Value::Null,
+            head_weight: 0.25,
         }
     }
 }
@@ -72,43 +83,25 @@ pub(crate) fn entry() -> ModelEntry {
         name: NAME,
         summary: "BPR factors beside projected item content (He & McAuley 2016)",
         build: |params| Ok(Box::new(parse_params::<VbprConfig>(NAME, params)?)),
-        load: |state| Ok(Box::new(FactorModel::load(state)?)),
+        load: |state| Ok(Box::new(ContentModel::load(NAME, state)?)),
         tiny: r#"{"dim": 8, "content_dim": 8, "lr": 0.05, "batch_size": 256, "l2": 0.001}"#,
     }
 }
 
-/// One linear projection a modality, averaged over those present.
-struct Projections {
-    layers: Vec<Linear>,
-}
-
-impl Projections {
-    /// `[batch, content_dim]`; zero for an item without content.
-    fn forward(&self, views: &Views) -> Tensor<2> {
-        let count = views.mask.clone().sum_dim(1).clamp_min(1.0);
-        let sum = self
-            .layers
-            .iter()
-            .enumerate()
-            .map(|(m, layer)| layer.forward(views.masked(m)) * views.present(m))
-            .reduce(|a, b| a + b);
-        // `Content` refuses an empty list of modalities.
-        sum.map_or_else(|| views.mask.clone(), |sum| sum / count)
-    }
-}
-
-impl Layer for Projections {
-    fn weights(&self) -> Vec<(String, &Weight)> {
-        let named = |(m, layer): (usize, &'static str)| format!("{m}.{layer}");
-        self.layers
-            .iter()
-            .enumerate()
-            .flat_map(|(m, l)| [(named((m, "weight")), &l.weight), (named((m, "bias")), &l.bias)])
-            .collect()
-    }
-
-    fn weights_mut(&mut self) -> Vec<&mut Weight> {
-        self.layers.iter_mut().flat_map(Layer::weights_mut).collect()
+impl VbprConfig {
+    fn recipe(&self) -> Recipe {
+        let named = self.fusion.clone();
+        let own = named.is_some();
+        Recipe {
+            fusion: named.unwrap_or_else(|| projections::NAME.to_owned()),
+            fusion_params: self.fusion_params.clone(),
+            dim: self.content_dim,
+            content_at: self.dim,
+            // Fused vectors have numbers of order one; beside them ids would learn too slowly.
+            scale: if own { 1.0 / (self.content_dim as f32).sqrt() } else { 1.0 },
+            cold_scale: 1.0,
+            cold_bias: 0.0,
+        }
     }
 }
 
@@ -141,12 +134,13 @@ impl Fit for VbprConfig {
         )?;
         let mut rng = context.seed.rng("vbpr-init", 0);
         let adam = AdamConfig::new(self.lr);
-        let shape = content.shape(self.content_dim);
-        let layers = shape
-            .modalities
-            .iter()
-            .map(|&(_, d)| Linear::new(d, self.content_dim, &mut rng, &device))
-            .collect();
+        let fusion: Box<dyn Fusion> = match &self.fusion {
+            None => {
+                let shape = content.shape(self.content_dim);
+                Box::new(MeanProjections::draw(&shape, &mut rng, &device))
+            }
+            Some(_) => self.recipe().layer(content.map(), context.seed, &device)?,
+        };
         let decayed = AdamConfig { weight_decay: self.projection_decay, ..adam };
         Ok(Fitting::Epochs(Box::new(VbprTrainer {
             users: EmbeddingTable::new(
@@ -157,7 +151,7 @@ impl Fit for VbprConfig {
             ),
             items: EmbeddingTable::new(train.n_items(), self.dim, adam, &mut rng),
             bias: EmbeddingTable::from_matrix(Matrix::zeros(train.n_items(), 1), adam),
-            projections: Projections { layers },
+            fusion,
             optimiser: Adam::new(decayed),
             content,
             sampler: Arc::new(TripletSampler::new(train)),
@@ -173,7 +167,7 @@ struct VbprTrainer {
     users: EmbeddingTable,
     items: EmbeddingTable,
     bias: EmbeddingTable,
-    projections: Projections,
+    fusion: Box<dyn Fusion>,
     optimiser: Adam,
     content: Content,
     sampler: Arc<TripletSampler>,
@@ -184,42 +178,37 @@ struct VbprTrainer {
 }
 
 impl VbprTrainer {
-    fn step(&mut self, batch: &PairBatch) -> Result<f64, FitError> {
+    fn step(&mut self, batch: &PairBatch, rng: &mut ChaCha8Rng) -> Result<f64, FitError> {
         let device = &self.device;
         let users = self.users.leaf(&batch.users, device);
         let items = self.items.leaf(&batch.items, device);
         let bias = self.bias.leaf(&batch.items, device);
-        let content = self.projections.forward(&self.content.views(&batch.items, device));
+        let views = self.content.views(&batch.items, device);
+        let fused = scaled(self.fusion.forward_train(&views, rng), self.config.recipe().scale);
         let u = batch.pick_users(users.clone(), device);
-        let rows = Tensor::cat(vec![items.clone(), content], 1); // [items, dim + content_dim]
-        let (i, j) = batch.pick_items(rows, device);
-        let mut positive = score_pairs(u.clone(), i.clone());
-        let mut negative = score_pairs(u.clone(), j.clone());
-        if self.config.item_bias {
-            let (bi, bj) = batch.pick_items(bias.clone(), device);
-            positive = positive + bi;
-            negative = negative + bj;
-        }
-        let mut loss = bpr_loss(positive, negative);
+        let ranked = |content: Tensor<2>| {
+            let rows = Tensor::cat(vec![items.clone(), content], 1); // [items, dim + content_dim]
+            let (i, j) = batch.pick_items(rows, device);
+            let mut positive = score_pairs(u.clone(), i.clone());
+            let mut negative = score_pairs(u.clone(), j.clone());
+            if self.config.item_bias {
+                let (bi, bj) = batch.pick_items(bias.clone(), device);
+                positive = positive + bi;
+                negative = negative + bj;
+            }
+            (bpr_loss(positive, negative), i, j)
+        };
+        let (mut loss, i, j) = ranked(fused.vectors.clone());
         if let Some(penalty) = squared_penalty(&[&u, &i, &j], self.config.l2, batch.len()) {
             loss = loss + penalty;
         }
+        loss = loss + auxiliary(&fused, &views, self.config.head_weight, |v| ranked(v).0);
         let mut grads = loss.backward();
         step_table(&mut self.users, &batch.users, &users, &mut grads)?;
         step_table(&mut self.items, &batch.items, &items, &mut grads)?;
         step_table(&mut self.bias, &batch.items, &bias, &mut grads)?;
-        self.optimiser.step(&mut self.projections, &mut grads);
+        self.optimiser.step(&mut *self.fusion, &mut grads);
         loss_value(loss)
-    }
-
-    /// The content half of every item, `[n_items, content_dim]`.
-    fn content_factors(&self) -> Result<Matrix, FitError> {
-        let mut data = Vec::with_capacity(self.train.n_items() * self.config.content_dim);
-        for chunk in self.content.chunks() {
-            let rows = self.projections.forward(&self.content.views(&chunk, &self.device));
-            data.extend(tensor_to_vec(rows.inner()).map_err(FitError::Device)?);
-        }
-        Ok(Matrix::from_vec(self.train.n_items(), self.config.content_dim, data)?)
     }
 }
 
@@ -229,26 +218,21 @@ impl Trainer for VbprTrainer {
         let batches = sampler
             .epoch(self.context.seed, epoch as u64, self.config.batch_size)
             .map(|b| PairBatch::new(&b.users, &b.positives, &b.negatives));
-        run_epoch(NAME, epoch, batches, |batch| Ok((self.step(batch)?, batch.len())))
+        let mut rng = self.context.seed.rng("vbpr-fusion", epoch as u64);
+        run_epoch(NAME, epoch, batches, |batch| Ok((self.step(batch, &mut rng)?, batch.len())))
     }
 
     fn model(&self) -> Result<Box<dyn Recommender>, FitError> {
-        let mut ids = self.items.values().clone();
-        let mut bias = self.bias.values().as_slice().to_vec();
-        clear_unused_items(&self.train, &mut ids, &mut bias, UnusedBias::Mean);
-        let content = self.content_factors()?;
-        let (dim, width) = (self.config.dim, self.config.dim + self.config.content_dim);
-        let mut items = Matrix::zeros(ids.rows(), width);
-        for item in 0..ids.rows() {
-            let row = items.row_mut(item);
-            row[..dim].copy_from_slice(ids.row(item));
-            row[dim..].copy_from_slice(content.row(item));
-        }
-        let capability =
-            Capability::personal().with_cold_items().with_modalities(self.content.names());
-        let users = self.users.values().clone();
-        let model = FactorModel::new(NAME, users, items, bias, capability)?;
-        Ok(Box::new(model.with_part("taste", 0, dim).with_part("content", dim, width)))
+        let warm: Vec<bool> = self.train.item_counts().iter().map(|&c| c > 0).collect();
+        let bias = self.bias.values().as_slice();
+        let used = || bias.iter().zip(&warm).filter(|(_, w)| **w).map(|(b, _)| *b);
+        // Neither favour nor handicap for an item without evidence: content decides.
+        let cold_bias = used().sum::<f32>() / used().count().max(1) as f32;
+        let recipe = Recipe { cold_bias, ..self.config.recipe() };
+        let (users, items) = (self.users.values().clone(), self.items.values());
+        let ids = Ids { users, items, bias, warm };
+        let (fusion, content) = (&*self.fusion, &self.content);
+        Ok(Box::new(ContentModel::new(NAME, recipe, ids, fusion, content, &self.device)?))
     }
 
     fn save(&self) -> Result<ModelState, FitError> {
@@ -256,7 +240,7 @@ impl Trainer for VbprTrainer {
         self.users.save("users.", &mut state);
         self.items.save("items.", &mut state);
         self.bias.save("bias.", &mut state);
-        save_weights(&self.projections, "projections.", &mut state)?;
+        save_weights(&*self.fusion, "projections.", &mut state)?;
         self.optimiser.save("adam.", &mut state)?;
         Ok(state)
     }
@@ -265,14 +249,14 @@ impl Trainer for VbprTrainer {
         self.users.load("users.", state)?;
         self.items.load("items.", state)?;
         self.bias.load("bias.", state)?;
-        load_weights(&mut self.projections, "projections.", state, &self.device)?;
-        self.optimiser.load(&self.projections, "adam.", state, &self.device)
+        load_weights(&mut *self.fusion, "projections.", state, &self.device)?;
+        self.optimiser.load(&*self.fusion, "adam.", state, &self.device)
     }
 
     fn n_parameters(&self) -> usize {
         self.users.n_parameters()
             + self.items.n_parameters()
             + self.bias.n_parameters()
-            + self.projections.n_parameters()
+            + self.fusion.n_parameters()
     }
 }

@@ -72,6 +72,18 @@ impl Fused {
     pub fn of(vectors: Tensor<2>) -> Self {
         Self { vectors, penalty: None, heads: Vec::new() }
     }
+
+    /// The heads, each with the fused vector, as a constant, where an item lacks the modality:
+    /// every row can then stand in a loss.
+    pub fn stand_ins(&self, views: &Views) -> Vec<Tensor<2>> {
+        let whole = self.vectors.clone().detach();
+        let one = |(m, head): (usize, &Tensor<2>)| {
+            let [batch, dim] = head.dims();
+            let absent = views.present(m).lower_elem(0.5).expand([batch, dim]);
+            head.clone().mask_where(absent, whole.clone())
+        };
+        self.heads.iter().enumerate().map(one).collect()
+    }
 }
 
 /// What the shares of a fusion layer are.

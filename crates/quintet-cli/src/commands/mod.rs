@@ -4,6 +4,7 @@ pub(crate) mod demo;
 pub(crate) mod doctor;
 pub(crate) mod download;
 pub(crate) mod export;
+pub(crate) mod fusion;
 pub(crate) mod guess;
 pub(crate) mod import;
 pub(crate) mod list;

@@ -42,6 +42,12 @@ pub enum PipelineError {
         /// The names there are.
         known: String,
     },
+    /// Fusions cannot be compared as asked.
+    #[error("comparing fusions: {reason}")]
+    Fusion {
+        /// Why, and what was expected.
+        reason: String,
+    },
     /// A user id is unknown.
     #[error("user {id:?} is not in the dataset ({known} users; the first is {first:?})")]
     User {

@@ -16,6 +16,7 @@ mod encode;
 mod error;
 mod evaluate;
 mod foreign;
+mod fusion;
 mod media;
 mod prepare;
 mod rating;
@@ -33,6 +34,10 @@ pub use evaluate::{
     evaluate_stage,
 };
 pub use foreign::ForeignFeatures;
+pub use fusion::{
+    FusionChoice, FusionRequest, FusionRow, FusionTable, PROJECTIONS, Paired, RemovalRow,
+    RemovalTable, compare_fusions, remove_modalities,
+};
 pub use prepare::{Prepared, prepare, report_stage};
 pub use rating::{RatingResult, rate_stage};
 pub use recommend::{Recommendation, Request, explain_text, recommend};
