@@ -1,12 +1,15 @@
 #![doc = include_str!("../README.md")]
 
 mod blocks;
+mod combine;
 mod concat;
 mod gated;
+mod hadamard;
 mod weighted;
 
 pub use concat::{Concat, ConcatParams};
 pub use gated::{Gated, GatedParams};
+pub use hadamard::{Hadamard, HadamardParams};
 pub use weighted::{Weighted, WeightedParams};
 
 use quintet_core::{Registry, RegistryError};
@@ -19,6 +22,7 @@ use quintet_tensor::FusionEntry;
 pub fn register(r: &mut Registry<FusionEntry>) -> Result<(), RegistryError> {
     r.add(concat::ENTRY)?;
     r.add(gated::ENTRY)?;
+    r.add(hadamard::ENTRY)?;
     r.add(weighted::ENTRY)
 }
 
