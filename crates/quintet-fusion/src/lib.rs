@@ -5,11 +5,13 @@ mod combine;
 mod concat;
 mod gated;
 mod hadamard;
+mod lmf;
 mod weighted;
 
 pub use concat::{Concat, ConcatParams};
 pub use gated::{Gated, GatedParams};
 pub use hadamard::{Hadamard, HadamardParams};
+pub use lmf::{Lmf, LmfParams};
 pub use weighted::{Weighted, WeightedParams};
 
 use quintet_core::{Registry, RegistryError};
@@ -23,6 +25,7 @@ pub fn register(r: &mut Registry<FusionEntry>) -> Result<(), RegistryError> {
     r.add(concat::ENTRY)?;
     r.add(gated::ENTRY)?;
     r.add(hadamard::ENTRY)?;
+    r.add(lmf::ENTRY)?;
     r.add(weighted::ENTRY)
 }
 

@@ -25,6 +25,10 @@ fn other_parameters_keep_the_contract_too() {
         check_fusion_with(registry.get("weighted").unwrap(), &fixed, &device);
         let no_flags = json!({ "presence_flags": false });
         check_fusion_with(registry.get("concat").unwrap(), &no_flags, &device);
+        let layers = [("lmf", json!({ "rank": 4 }))];
+        for (name, params) in &layers {
+            check_fusion_with(registry.get(name).unwrap(), params, &device);
+        }
     }
 }
 
