@@ -6,12 +6,14 @@ mod concat;
 mod gated;
 mod hadamard;
 mod lmf;
+mod mlp;
 mod weighted;
 
 pub use concat::{Concat, ConcatParams};
 pub use gated::{Gated, GatedParams};
 pub use hadamard::{Hadamard, HadamardParams};
 pub use lmf::{Lmf, LmfParams};
+pub use mlp::{Activation, Mlp, MlpParams};
 pub use weighted::{Weighted, WeightedParams};
 
 use quintet_core::{Registry, RegistryError};
@@ -26,6 +28,7 @@ pub fn register(r: &mut Registry<FusionEntry>) -> Result<(), RegistryError> {
     r.add(gated::ENTRY)?;
     r.add(hadamard::ENTRY)?;
     r.add(lmf::ENTRY)?;
+    r.add(mlp::ENTRY)?;
     r.add(weighted::ENTRY)
 }
 
