@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod attention;
 mod blocks;
 mod combine;
 mod concat;
@@ -9,6 +10,7 @@ mod lmf;
 mod mlp;
 mod weighted;
 
+pub use attention::{Attention, AttentionParams};
 pub use concat::{Concat, ConcatParams};
 pub use gated::{Gated, GatedParams};
 pub use hadamard::{Hadamard, HadamardParams};
@@ -24,6 +26,7 @@ use quintet_tensor::FusionEntry;
 /// # Errors
 /// A name is taken already.
 pub fn register(r: &mut Registry<FusionEntry>) -> Result<(), RegistryError> {
+    r.add(attention::ENTRY)?;
     r.add(concat::ENTRY)?;
     r.add(gated::ENTRY)?;
     r.add(hadamard::ENTRY)?;

@@ -26,6 +26,7 @@ fn other_parameters_keep_the_contract_too() {
         let no_flags = json!({ "presence_flags": false });
         check_fusion_with(registry.get("concat").unwrap(), &no_flags, &device);
         let layers = [
+            ("attention", json!({ "width": 3 })),
             ("lmf", json!({ "rank": 4 })),
             ("mlp", json!({ "hidden": 12, "layers": 1, "dropout": 0.5 })),
             // ReLU has kinks, which differences do not see: the fixtures check its gradient.
@@ -41,5 +42,5 @@ fn other_parameters_keep_the_contract_too() {
 fn registering_twice_is_refused() {
     let mut registry = quintet_fusion::registry().unwrap();
     let err = quintet_fusion::register(&mut registry).unwrap_err().to_string();
-    assert!(err.contains("concat") && err.contains("twice"), "{err}");
+    assert!(err.contains("attention") && err.contains("twice"), "{err}");
 }
