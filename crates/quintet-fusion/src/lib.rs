@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod attention;
+mod bilinear;
 mod blocks;
 mod combine;
 mod concat;
@@ -11,6 +12,7 @@ mod mlp;
 mod weighted;
 
 pub use attention::{Attention, AttentionParams};
+pub use bilinear::{Bilinear, BilinearParams};
 pub use concat::{Concat, ConcatParams};
 pub use gated::{Gated, GatedParams};
 pub use hadamard::{Hadamard, HadamardParams};
@@ -27,6 +29,7 @@ use quintet_tensor::FusionEntry;
 /// A name is taken already.
 pub fn register(r: &mut Registry<FusionEntry>) -> Result<(), RegistryError> {
     r.add(attention::ENTRY)?;
+    r.add(bilinear::ENTRY)?;
     r.add(concat::ENTRY)?;
     r.add(gated::ENTRY)?;
     r.add(hadamard::ENTRY)?;
