@@ -9,6 +9,7 @@ mod gated;
 mod hadamard;
 mod lmf;
 mod mlp;
+mod tensor;
 mod weighted;
 
 pub use attention::{Attention, AttentionParams};
@@ -18,6 +19,7 @@ pub use gated::{Gated, GatedParams};
 pub use hadamard::{Hadamard, HadamardParams};
 pub use lmf::{Lmf, LmfParams};
 pub use mlp::{Activation, Mlp, MlpParams};
+pub use tensor::{MAX_PRODUCT, TensorFusion, TensorParams};
 pub use weighted::{Weighted, WeightedParams};
 
 use quintet_core::{Registry, RegistryError};
@@ -35,6 +37,7 @@ pub fn register(r: &mut Registry<FusionEntry>) -> Result<(), RegistryError> {
     r.add(hadamard::ENTRY)?;
     r.add(lmf::ENTRY)?;
     r.add(mlp::ENTRY)?;
+    r.add(tensor::ENTRY)?;
     r.add(weighted::ENTRY)
 }
 
