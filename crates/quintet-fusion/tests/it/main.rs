@@ -28,6 +28,7 @@ fn other_parameters_keep_the_contract_too() {
         let layers = [
             ("attention", json!({ "width": 3 })),
             ("bilinear", json!({ "rank": 3 })),
+            ("film", json!({ "condition": "audio" })),
             ("lmf", json!({ "rank": 4 })),
             ("mlp", json!({ "hidden": 12, "layers": 1, "dropout": 0.5 })),
             // ReLU has kinks, which differences do not see: the fixtures check its gradient.
