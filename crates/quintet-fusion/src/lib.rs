@@ -10,6 +10,7 @@ mod gated;
 mod hadamard;
 mod lmf;
 mod mlp;
+mod squeeze_excite;
 mod tensor;
 mod weighted;
 
@@ -21,6 +22,7 @@ pub use gated::{Gated, GatedParams};
 pub use hadamard::{Hadamard, HadamardParams};
 pub use lmf::{Lmf, LmfParams};
 pub use mlp::{Activation, Mlp, MlpParams};
+pub use squeeze_excite::{SqueezeExcite, SqueezeExciteParams};
 pub use tensor::{MAX_PRODUCT, TensorFusion, TensorParams};
 pub use weighted::{Weighted, WeightedParams};
 
@@ -40,6 +42,7 @@ pub fn register(r: &mut Registry<FusionEntry>) -> Result<(), RegistryError> {
     r.add(hadamard::ENTRY)?;
     r.add(lmf::ENTRY)?;
     r.add(mlp::ENTRY)?;
+    r.add(squeeze_excite::ENTRY)?;
     r.add(tensor::ENTRY)?;
     r.add(weighted::ENTRY)
 }

@@ -33,6 +33,7 @@ fn other_parameters_keep_the_contract_too() {
             ("mlp", json!({ "hidden": 12, "layers": 1, "dropout": 0.5 })),
             // ReLU has kinks, which differences do not see: the fixtures check its gradient.
             ("mlp", json!({ "hidden": 8, "layers": 3, "dropout": 0.0 })),
+            ("squeeze_excite", json!({ "reduction": 1 })),
             ("tensor", json!({ "width": 3 })),
         ];
         for (name, params) in &layers {
