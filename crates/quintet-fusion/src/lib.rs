@@ -10,6 +10,7 @@ mod gated;
 mod hadamard;
 mod lmf;
 mod mlp;
+mod spectrum;
 mod squeeze_excite;
 mod tensor;
 mod weighted;
@@ -22,6 +23,7 @@ pub use gated::{Gated, GatedParams};
 pub use hadamard::{Hadamard, HadamardParams};
 pub use lmf::{Lmf, LmfParams};
 pub use mlp::{Activation, Mlp, MlpParams};
+pub use spectrum::{Spectrum, SpectrumParams};
 pub use squeeze_excite::{SqueezeExcite, SqueezeExciteParams};
 pub use tensor::{MAX_PRODUCT, TensorFusion, TensorParams};
 pub use weighted::{Weighted, WeightedParams};
@@ -42,6 +44,7 @@ pub fn register(r: &mut Registry<FusionEntry>) -> Result<(), RegistryError> {
     r.add(hadamard::ENTRY)?;
     r.add(lmf::ENTRY)?;
     r.add(mlp::ENTRY)?;
+    r.add(spectrum::ENTRY)?;
     r.add(squeeze_excite::ENTRY)?;
     r.add(tensor::ENTRY)?;
     r.add(weighted::ENTRY)
