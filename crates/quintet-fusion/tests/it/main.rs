@@ -4,6 +4,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod parameters;
+mod parity;
+
 use quintet_testkit::{check_fusion, check_fusion_with, devices};
 use serde_json::json;
 
