@@ -3,8 +3,8 @@
 //! `a_m = q · tanh(W h_m + b)`, `α = softmax of a over the present`, `y = Σ α_m h_m` with
 //! `h_m = W_m LN(x_m) + b_m`; `W`, `b` and `q` are shared by the modalities.
 //! Paper: the additive score of Bahdanau, Cho & Bengio, "Neural Machine Translation by Jointly
-//! Learning to Align and Translate", ICLR 2015 <https://arxiv.org/abs/1409.0473>, over modalities
-//! as in Chen et al., "Attentive Collaborative Filtering", SIGIR 2017.
+//! Learning to Align and Translate", ICLR 2015. <https://arxiv.org/abs/1409.0473> Differences: it
+//! scores modalities where the paper scores positions; the query is learned, not a decoder's state.
 //! Parameters: with `A = width`, `Σ (d_m (d_out + 2) + d_out) + (d_out + 2) A + d_out`.
 //! Cost: O(d_out Σ d_m + M d_out A) an item.
 
