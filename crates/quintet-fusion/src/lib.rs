@@ -1,12 +1,31 @@
 #![doc = include_str!("../README.md")]
 
+mod attention;
+mod bilinear;
 mod blocks;
+mod combine;
 mod concat;
+mod film;
 mod gated;
+mod hadamard;
+mod lmf;
+mod mlp;
+mod spectrum;
+mod squeeze_excite;
+mod tensor;
 mod weighted;
 
+pub use attention::{Attention, AttentionParams};
+pub use bilinear::{Bilinear, BilinearParams};
 pub use concat::{Concat, ConcatParams};
+pub use film::{Film, FilmParams};
 pub use gated::{Gated, GatedParams};
+pub use hadamard::{Hadamard, HadamardParams};
+pub use lmf::{Lmf, LmfParams};
+pub use mlp::{Activation, Mlp, MlpParams};
+pub use spectrum::{Spectrum, SpectrumParams};
+pub use squeeze_excite::{SqueezeExcite, SqueezeExciteParams};
+pub use tensor::{MAX_PRODUCT, TensorFusion, TensorParams};
 pub use weighted::{Weighted, WeightedParams};
 
 use quintet_core::{Registry, RegistryError};
@@ -17,8 +36,17 @@ use quintet_tensor::FusionEntry;
 /// # Errors
 /// A name is taken already.
 pub fn register(r: &mut Registry<FusionEntry>) -> Result<(), RegistryError> {
+    r.add(attention::ENTRY)?;
+    r.add(bilinear::ENTRY)?;
     r.add(concat::ENTRY)?;
+    r.add(film::ENTRY)?;
     r.add(gated::ENTRY)?;
+    r.add(hadamard::ENTRY)?;
+    r.add(lmf::ENTRY)?;
+    r.add(mlp::ENTRY)?;
+    r.add(spectrum::ENTRY)?;
+    r.add(squeeze_excite::ENTRY)?;
+    r.add(tensor::ENTRY)?;
     r.add(weighted::ENTRY)
 }
 

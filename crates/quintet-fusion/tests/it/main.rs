@@ -4,6 +4,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod parameters;
+mod parity;
+
 use quintet_testkit::{check_fusion, check_fusion_with, devices};
 use serde_json::json;
 
@@ -25,6 +28,20 @@ fn other_parameters_keep_the_contract_too() {
         check_fusion_with(registry.get("weighted").unwrap(), &fixed, &device);
         let no_flags = json!({ "presence_flags": false });
         check_fusion_with(registry.get("concat").unwrap(), &no_flags, &device);
+        let layers = [
+            ("attention", json!({ "width": 3 })),
+            ("bilinear", json!({ "rank": 3 })),
+            ("film", json!({ "condition": "audio" })),
+            ("lmf", json!({ "rank": 4 })),
+            ("mlp", json!({ "hidden": 12, "layers": 1, "dropout": 0.5 })),
+            // ReLU has kinks, which differences do not see: the fixtures check its gradient.
+            ("mlp", json!({ "hidden": 8, "layers": 3, "dropout": 0.0 })),
+            ("squeeze_excite", json!({ "reduction": 1 })),
+            ("tensor", json!({ "width": 3 })),
+        ];
+        for (name, params) in &layers {
+            check_fusion_with(registry.get(name).unwrap(), params, &device);
+        }
     }
 }
 
@@ -32,5 +49,5 @@ fn other_parameters_keep_the_contract_too() {
 fn registering_twice_is_refused() {
     let mut registry = quintet_fusion::registry().unwrap();
     let err = quintet_fusion::register(&mut registry).unwrap_err().to_string();
-    assert!(err.contains("concat") && err.contains("twice"), "{err}");
+    assert!(err.contains("attention") && err.contains("twice"), "{err}");
 }
