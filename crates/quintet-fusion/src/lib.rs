@@ -1,12 +1,26 @@
 #![doc = include_str!("../README.md")]
 
+mod attention;
 mod blocks;
+mod bottleneck;
 mod concat;
+mod cross_attention;
 mod gated;
+mod model_level;
+mod moe;
+mod self_attention;
 mod weighted;
 
+pub use bottleneck::{Bottleneck, BottleneckParams};
 pub use concat::{Concat, ConcatParams};
+pub use cross_attention::{CrossAttention, CrossAttentionParams};
 pub use gated::{Gated, GatedParams};
+pub use model_level::{
+    BlendParams, CoTraining, CoTrainingParams, GraphSumParams, HeadLosses, ItemGraph, JointHeads,
+    JointHeadsParams, Losses, blend_weights, knn_graph, weighted_sum,
+};
+pub use moe::{BalanceLoss, Moe, MoeParams};
+pub use self_attention::{SelfAttention, SelfAttentionParams};
 pub use weighted::{Weighted, WeightedParams};
 
 use quintet_core::{Registry, RegistryError};
@@ -17,8 +31,14 @@ use quintet_tensor::FusionEntry;
 /// # Errors
 /// A name is taken already.
 pub fn register(r: &mut Registry<FusionEntry>) -> Result<(), RegistryError> {
+    r.add(bottleneck::ENTRY)?;
+    r.add(model_level::co_training::ENTRY)?;
     r.add(concat::ENTRY)?;
+    r.add(cross_attention::ENTRY)?;
     r.add(gated::ENTRY)?;
+    r.add(model_level::heads::ENTRY)?;
+    r.add(moe::ENTRY)?;
+    r.add(self_attention::ENTRY)?;
     r.add(weighted::ENTRY)
 }
 

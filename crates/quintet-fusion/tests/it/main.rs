@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod tokens;
+
 use quintet_testkit::{check_fusion, check_fusion_with, devices};
 use serde_json::json;
 
@@ -25,12 +27,16 @@ fn other_parameters_keep_the_contract_too() {
         check_fusion_with(registry.get("weighted").unwrap(), &fixed, &device);
         let no_flags = json!({ "presence_flags": false });
         check_fusion_with(registry.get("concat").unwrap(), &no_flags, &device);
+        for (name, params) in tokens::parameters() {
+            check_fusion_with(registry.get(name).unwrap(), &params, &device);
+        }
     }
 }
 
 #[test]
 fn registering_twice_is_refused() {
     let mut registry = quintet_fusion::registry().unwrap();
+    let first = registry.iter().next().unwrap().name;
     let err = quintet_fusion::register(&mut registry).unwrap_err().to_string();
-    assert!(err.contains("concat") && err.contains("twice"), "{err}");
+    assert!(err.contains(first) && err.contains("twice"), "{err}");
 }
