@@ -8,6 +8,7 @@ mod cross_attention;
 mod gated;
 mod model_level;
 mod moe;
+mod sample;
 mod self_attention;
 mod weighted;
 
@@ -20,6 +21,11 @@ pub use model_level::{
     JointHeadsParams, Losses, blend_weights, knn_graph, weighted_sum,
 };
 pub use moe::{BalanceLoss, Moe, MoeParams};
+pub use sample::{
+    AsOf, IdJoin, IdSource, JoinKind, Mixed, ModalityTimes, SequenceParams, SequenceViews, Side,
+    Stamp, TimeJoin, TimeJoinParams, feature_noise, join_by_id, join_by_time, mix_up,
+    modality_dropout,
+};
 pub use self_attention::{SelfAttention, SelfAttentionParams};
 pub use weighted::{Weighted, WeightedParams};
 
