@@ -10,8 +10,8 @@
 //! are needed.
 //! Differences: one token a modality, since the features are one vector; the shared tokens start
 //! at `N(0, 1)` and not at `N(0, 0.02²)`, beside tokens of normed features and not of patches.
-//! Cost: with `d = d_out`, `D = heads · ⌈d / heads⌉` and `f = hidden`, parameters `Σ (2 d_m + d_m d
-//! + d) + tokens d + layers M (4 d D + 3 D + d + 4 d + 2 d f + f + d) + d`; a batch
+//! Cost: with `d = d_out`, `D = heads · ⌈d / heads⌉` and `f = hidden`, parameters
+//! `Σ (2 d_m + d_m d + d) + tokens d + layers M (4 d D + 3 D + d + 4 d + 2 d f + f + d) + d`; a batch
 //! `O(batch M tokens (d D + tokens D + d f) layers)`.
 
 use burn::prelude::*;

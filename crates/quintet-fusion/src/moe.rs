@@ -15,8 +15,8 @@
 //! Differences: no noise on the gate; all experts are computed and the unused ones weighted with
 //! zero, since they are small: `top_k` keeps experts apart and saves no time. Equal logits at the
 //! edge of the `top_k` are all kept.
-//! Cost: with `d = d_out`, `n` experts, `f = hidden` and `c = M d + M`, parameters `Σ (2 d_m + d_m d
-//! + d) + n (c f + f + f d + d) + c n + n + d`; a batch `O(batch n (c f + f d))`.
+//! Cost: with `d = d_out`, `n` experts, `f = hidden` and `c = M d + M`, parameters
+//! `Σ (2 d_m + d_m d + d) + n (c f + f + f d + d) + c n + n + d`; a batch `O(batch n (c f + f d))`.
 
 use burn::prelude::*;
 use burn::tensor::activation::{gelu, softmax};

@@ -7,8 +7,8 @@
 //! go through `layers` blocks `t ← t + Attention(LN(t))`, `t ← t + W_2 gelu(W_1 LN(t))`, and
 //! `y` is the mean of what comes out. Absent tokens neither attend nor are attended to. There is
 //! no norm behind the last block: the output is a sum of branches, as that of the other layers.
-//! Cost: with `d = d_out`, `D = heads · ⌈d / heads⌉` and `f = hidden`, parameters `Σ (2 d_m + d_m d
-//! + d) + M d + layers (4 d D + 3 D + d + 4 d + 2 d f + f + d) + d`; a batch
+//! Cost: with `d = d_out`, `D = heads · ⌈d / heads⌉` and `f = hidden`, parameters
+//! `Σ (2 d_m + d_m d + d) + M d + layers (4 d D + 3 D + d + 4 d + 2 d f + f + d) + d`; a batch
 //! `O(batch M (d D + M D + d f) layers)`.
 
 use burn::prelude::*;

@@ -9,9 +9,9 @@
 //! same `U`, `V`, `u`, `v` and norm for all modalities; `y` is the mean of the `t_m` that are
 //! present. In training [`Fused::heads`] are the `t_m`, each of which stands for the whole: an item
 //! with another set of modalities gets a vector in the same space.
-//! Cost: with `d = d_out` and `f = hidden`, parameters `Σ (2 d_m + d_m d + d) + layers (2 d + 2 d f
-//! + f + d) + d`, so the trunk does not grow with the modalities; a batch `O(batch Σ d_m d + batch
-//! M layers d f)`.
+//! Cost: with `d = d_out` and `f = hidden`, parameters
+//! `Σ (2 d_m + d_m d + d) + layers (2 d + 2 d f + f + d) + d`, so the trunk does not grow with the
+//! modalities; a batch `O(batch (Σ d_m d + M layers d f))`.
 
 use burn::prelude::*;
 use quintet_core::SeedStream;
@@ -172,8 +172,8 @@ mod tests {
         let mut rng = SeedStream::new(1).rng("step", 0);
         let fused = layer.forward_train(&four_items(&device), &mut rng);
         // Text (2, 19), image (-2, 3), their mean (0, 11).
-        assert_close(fused.heads[0].clone().slice([0..2]), &[2.0, 19.0, 2.0, 19.0]);
-        assert_close(fused.heads[1].clone().slice([0..1]), &[-2.0, 3.0]);
+        assert_close(fused.heads[0].clone().narrow(0, 0, 2), &[2.0, 19.0, 2.0, 19.0]);
+        assert_close(fused.heads[1].clone().narrow(0, 0, 1), &[-2.0, 3.0]);
         assert_close(fused.vectors, &[0.0, 11.0, 2.0, 19.0, -2.0, 3.0, 7.0, 8.0]);
     }
 

@@ -190,8 +190,8 @@ mod tests {
         // Weights 1 : 3, so 11/4 + 90/4; then one alone; then the prior.
         assert_close(fused.vectors, &[25.25, 11.0, 30.0, 7.0]);
         assert_eq!(fused.heads.len(), 2);
-        assert_close(fused.heads[0].clone().slice([0..2]), &[11.0, 11.0]);
-        assert_close(fused.heads[1].clone().slice([0..1]), &[30.0]);
+        assert_close(fused.heads[0].clone().narrow(0, 0, 2), &[11.0, 11.0]);
+        assert_close(fused.heads[1].clone().narrow(0, 0, 1), &[30.0]);
         assert_close(layer.shares(&views), &[0.25, 0.75, 1.0, 0.0, 0.0, 1.0, 0.0, 0.0]);
     }
 

@@ -191,7 +191,7 @@ mod tests {
     #[test]
     fn mixing_by_hand() {
         let views = four_items(&Device::flex());
-        // Rows: both, text, image, nothing, with text (1, 3) and image (10, 30) where present.
+        // Rows: both, text, image, nothing; text (1, 3) and image (1, 1) where present.
         let both = full(4, 2);
         let views = Views::new(
             views.modalities.clone(),
@@ -240,7 +240,7 @@ mod tests {
     fn noise_is_relative_and_leaves_absent_slots_alone() {
         let (batch, dim) = (50, 200);
         let device = Device::flex();
-        // Rows of 1000 and -1000: root mean square 1000.
+        // The root mean square of every row is 1000.
         let features = Tensor::<2>::full([batch, dim], 1000.0, &device);
         let mask = Tensor::ones([batch, 1], &device);
         let views = Views::new(vec![Modality::Text], vec![features], mask);
