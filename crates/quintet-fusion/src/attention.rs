@@ -40,32 +40,32 @@ pub(crate) fn dropped<const D: usize>(x: Tensor<D>, noise: &mut Noise) -> Tensor
 /// What a caller sets on layers of tokens.
 pub(crate) struct TokenParams {
     pub(crate) layers: usize,
-    pub(crate) heads: usize,
+    pub(crate) heads: Option<usize>,
     pub(crate) dropout: f32,
 }
 
-/// Refuses shapes and parameters that no layer of tokens can serve.
+/// Refuses shapes and parameters that no layer of tokens can serve, and gives the number of heads:
+/// what was asked for, else 4, or the output width where it is smaller.
 pub(crate) fn check_tokens(
     name: &str,
     params: &TokenParams,
     shape: &FusionShape,
-) -> Result<(), FitError> {
+) -> Result<usize, FitError> {
     check_shape(name, shape)?;
     let config = |reason: String| Err(FitError::Config { model: title(name), reason });
+    let width = shape.d_out;
     // A layer norm over one number gives zero whatever the number is.
-    if shape.d_out < 2 {
+    if width < 2 {
         return config("the output width is 1, expected at least 2: tokens are normed".into());
     }
-    for (what, value) in [("layers", params.layers), ("heads", params.heads)] {
-        if value == 0 {
-            return config(format!("{what} is 0, expected at least 1"));
-        }
+    if params.layers == 0 {
+        return config("layers is 0, expected at least 1".into());
     }
-    if params.heads > shape.d_out {
-        let (heads, width) = (params.heads, shape.d_out);
-        return config(format!("heads is {heads}, expected at most the output width {width}"));
+    check_dropout(name, params.dropout)?;
+    match params.heads.unwrap_or(width.min(4)) {
+        heads if (1..=width).contains(&heads) => Ok(heads),
+        heads => config(format!("heads is {heads}, expected from 1 to the output width {width}")),
     }
-    check_dropout(name, params.dropout)
 }
 
 /// Refuses a share of dropped numbers outside `[0, 1)`.

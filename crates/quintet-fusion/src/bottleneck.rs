@@ -28,7 +28,7 @@ use crate::attention::{
     Block, MODALITY_COUNTER, Noise, TokenParams, as_tokens, check_tokens, hidden_width,
     mean_present, noise,
 };
-use crate::blocks::{OUTPUT_COUNTER, Prior, Projections, check_shape, prefixed, title};
+use crate::blocks::{OUTPUT_COUNTER, Prior, Projections, prefixed, title};
 
 const NAME: &str = "bottleneck";
 
@@ -91,11 +91,10 @@ impl Bottleneck {
         seed: SeedStream,
         device: &Device,
     ) -> Result<Self, FitError> {
-        check_shape(NAME, shape)?;
         let d_out = shape.d_out;
-        let heads = params.heads.unwrap_or(d_out.min(4));
-        let tokens = TokenParams { layers: params.layers, heads, dropout: params.dropout };
-        check_tokens(NAME, &tokens, shape)?;
+        let tokens =
+            TokenParams { layers: params.layers, heads: params.heads, dropout: params.dropout };
+        let heads = check_tokens(NAME, &tokens, shape)?;
         let config = |reason: &str| FitError::Config { model: title(NAME), reason: reason.into() };
         if params.layers < 2 {
             return Err(config("layers is 1, expected at least 2: one exchanges nothing"));

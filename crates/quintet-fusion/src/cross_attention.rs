@@ -27,7 +27,7 @@ use crate::attention::{
     MODALITY_COUNTER, MultiHead, Noise, TokenParams, as_tokens, attend, check_tokens, mean_present,
     noise,
 };
-use crate::blocks::{Prior, Projections, check_shape, prefixed, title};
+use crate::blocks::{Prior, Projections, prefixed, title};
 
 const NAME: &str = "cross_attention";
 
@@ -88,11 +88,10 @@ impl CrossAttention {
         seed: SeedStream,
         device: &Device,
     ) -> Result<Self, FitError> {
-        check_shape(NAME, shape)?;
         let d_out = shape.d_out;
-        let heads = params.heads.unwrap_or(d_out.min(4));
-        let tokens = TokenParams { layers: params.layers, heads, dropout: params.dropout };
-        check_tokens(NAME, &tokens, shape)?;
+        let tokens =
+            TokenParams { layers: params.layers, heads: params.heads, dropout: params.dropout };
+        let heads = check_tokens(NAME, &tokens, shape)?;
         let start = |&(modality, _): &(Modality, usize)| {
             (modality, seed.rng("fusion", MODALITY_COUNTER + modality as u64))
         };

@@ -22,7 +22,7 @@ pub use model_level::{
 };
 pub use moe::{BalanceLoss, Moe, MoeParams};
 pub use sample::{
-    AsOf, IdJoin, IdSource, JoinKind, Mixed, ModalityTimes, SequenceParams, SequenceViews, Side,
+    AsOf, IdJoin, IdSource, JoinKind, Mixed, ModalityTimes, Padding, SequenceParams, SequenceViews,
     Stamp, TimeJoin, TimeJoinParams, feature_noise, join_by_id, join_by_time, mix_up,
     modality_dropout,
 };

@@ -24,7 +24,7 @@ use serde_json::Value;
 use crate::attention::{
     Block, Noise, TokenParams, as_tokens, check_tokens, hidden_width, mean_present, noise,
 };
-use crate::blocks::{OUTPUT_COUNTER, Prior, Projections, check_shape, prefixed, title};
+use crate::blocks::{OUTPUT_COUNTER, Prior, Projections, prefixed, title};
 
 const NAME: &str = "self_attention";
 
@@ -83,11 +83,10 @@ impl SelfAttention {
         seed: SeedStream,
         device: &Device,
     ) -> Result<Self, FitError> {
-        check_shape(NAME, shape)?;
         let (n, d_out) = (shape.modalities.len(), shape.d_out);
-        let heads = params.heads.unwrap_or(d_out.min(4));
-        let tokens = TokenParams { layers: params.layers, heads, dropout: params.dropout };
-        check_tokens(NAME, &tokens, shape)?;
+        let tokens =
+            TokenParams { layers: params.layers, heads: params.heads, dropout: params.dropout };
+        let heads = check_tokens(NAME, &tokens, shape)?;
         let hidden = hidden_width(NAME, params.hidden, d_out)?;
         let mut rng = seed.rng("fusion", OUTPUT_COUNTER);
         let embedding = Weight::new(&normal_matrix(n, d_out, SMALL, &mut rng), device);
@@ -212,7 +211,7 @@ mod tests {
         for (params, says) in [
             (json!({ "layers": 0 }), "layers is 0"),
             (json!({ "heads": 0 }), "heads is 0"),
-            (json!({ "heads": 3 }), "heads is 3, expected at most the output width 2"),
+            (json!({ "heads": 3 }), "heads is 3, expected from 1 to the output width 2"),
             (json!({ "hidden": 0 }), "hidden is 0"),
             (json!({ "dropout": 1.0 }), "dropout is 1"),
         ] {

@@ -75,7 +75,7 @@ impl CoTraining {
         seed: SeedStream,
         device: &Device,
     ) -> Result<Self, FitError> {
-        let tokens = TokenParams { layers: params.layers, heads: 1, dropout: params.dropout };
+        let tokens = TokenParams { layers: params.layers, heads: None, dropout: params.dropout };
         check_tokens(NAME, &tokens, shape)?;
         let d_out = shape.d_out;
         let hidden = hidden_width(NAME, params.hidden, d_out)?;

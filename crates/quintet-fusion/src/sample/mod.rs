@@ -10,4 +10,4 @@ pub use align::{
     join_by_time,
 };
 pub use augment::{Mixed, feature_noise, mix_up, modality_dropout};
-pub use sequence::{SequenceParams, SequenceViews, Side};
+pub use sequence::{Padding, SequenceParams, SequenceViews};

@@ -16,7 +16,7 @@ const NAME: &str = "multimodal sequences";
 /// On which side of a short history the empty places lie.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Side {
+pub enum Padding {
     /// Behind the last item: a causal network does not see them.
     #[default]
     End,
@@ -31,12 +31,12 @@ pub struct SequenceParams {
     /// Most items of a user, at least 1; of a longer history the last ones.
     pub max_len: usize,
     /// Where the empty places lie.
-    pub padding: Side,
+    pub padding: Padding,
 }
 
 impl Default for SequenceParams {
     fn default() -> Self {
-        Self { max_len: 50, padding: Side::End }
+        Self { max_len: 50, padding: Padding::End }
     }
 }
 
@@ -167,7 +167,7 @@ fn padded(
     let seq = histories.iter().map(Vec::len).max().unwrap_or(0).max(1);
     let pad = |history: Vec<ItemIdx>| {
         let mut row = vec![None; seq];
-        let start = if params.padding == Side::Start { seq - history.len() } else { 0 };
+        let start = if params.padding == Padding::Start { seq - history.len() } else { 0 };
         row[start..].iter_mut().zip(history).for_each(|(place, item)| *place = Some(item));
         row
     };
@@ -198,7 +198,7 @@ mod tests {
         Sequences::from_events(3, 4, [at(0, 0, 9), at(0, 3, 1), at(2, 1, 4), at(0, 2, 5)]).unwrap()
     }
 
-    fn gather(users: &[u32], max_len: usize, padding: Side) -> Result<SequenceViews, FitError> {
+    fn gather(users: &[u32], max_len: usize, padding: Padding) -> Result<SequenceViews, FitError> {
         let users: Vec<UserIdx> = users.iter().copied().map(UserIdx).collect();
         let params = SequenceParams { max_len, padding };
         SequenceViews::gather(&sequences(), &features(), &users, params, &Device::flex())
@@ -210,7 +210,7 @@ mod tests {
 
     #[test]
     fn histories_are_cut_padded_and_masked() {
-        let views = gather(&[2, 0, 1], 2, Side::End).unwrap();
+        let views = gather(&[2, 0, 1], 2, Padding::End).unwrap();
         assert_eq!(items(&views), [[Some(1), None], [Some(2), Some(0)], [None, None]]);
         let read = |t: Tensor<3>| tensor_to_vec(t).unwrap();
         assert_eq!(read(views.features[0].clone()), [2.0, 0.0, 3.0, 1.0, 0.0, 0.0]);
@@ -219,10 +219,10 @@ mod tests {
         let present = [1.0, 1.0, 0.0, 0.0, 1.0, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0];
         assert_eq!(read(views.present.clone()), present);
         assert_eq!(tensor_to_vec(views.mask.clone()).unwrap(), [1.0, 0.0, 1.0, 1.0, 0.0, 0.0]);
-        let first = gather(&[2, 0], 9, Side::Start).unwrap();
+        let first = gather(&[2, 0], 9, Padding::Start).unwrap();
         assert_eq!(items(&first), [[None, None, Some(1)], [Some(3), Some(2), Some(0)]]);
         // Nobody did anything: one empty place, so that no tensor is empty.
-        assert_eq!(items(&gather(&[1], 9, Side::End).unwrap()), [[None]]);
+        assert_eq!(items(&gather(&[1], 9, Padding::End).unwrap()), [[None]]);
     }
 
     #[test]
@@ -246,9 +246,9 @@ mod tests {
     #[test]
     fn what_cannot_be_gathered_is_named() {
         let refusal = |r: Result<SequenceViews, FitError>| r.unwrap_err().to_string();
-        assert!(refusal(gather(&[0], 0, Side::End)).contains("max_len is 0"));
-        assert!(refusal(gather(&[], 5, Side::End)).contains("no users"));
-        let far = refusal(gather(&[0, 3], 5, Side::End));
+        assert!(refusal(gather(&[0], 0, Padding::End)).contains("max_len is 0"));
+        assert!(refusal(gather(&[], 5, Padding::End)).contains("no users"));
+        let far = refusal(gather(&[0, 3], 5, Padding::End));
         assert!(far.contains("user index 3 is out of range: there are 3"), "{far}");
         let gather = |features: &FeatureSet| {
             let params = SequenceParams::default();
