@@ -23,7 +23,7 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::attention::{
+use crate::tokens::{
     MODALITY_COUNTER, MultiHead, Noise, TokenParams, as_tokens, attend, check_tokens, mean_present,
     noise,
 };

@@ -1,6 +1,6 @@
 #![doc = include_str!("../README.md")]
 
-mod attention;
+mod tokens;
 mod blocks;
 mod bottleneck;
 mod concat;

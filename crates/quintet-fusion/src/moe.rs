@@ -28,7 +28,7 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::attention::hidden_width;
+use crate::tokens::hidden_width;
 use crate::blocks::{
     OUTPUT_COUNTER, Prior, Projections, check_shape, nothing_present, prefixed, title,
 };

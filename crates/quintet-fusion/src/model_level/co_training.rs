@@ -22,7 +22,7 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::attention::{
+use crate::tokens::{
     FeedForward, Noise, TokenParams, as_tokens, check_tokens, hidden_width, mean_present, noise,
 };
 use crate::blocks::{OUTPUT_COUNTER, Prior, Projections, prefixed, title};

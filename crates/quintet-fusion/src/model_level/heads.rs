@@ -22,7 +22,7 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::attention::{MODALITY_COUNTER, Noise, check_dropout, dropped, hidden_width, noise};
+use crate::tokens::{MODALITY_COUNTER, Noise, check_dropout, dropped, hidden_width, noise};
 use crate::blocks::{Prior, Projections, check_shape, masked_softmax, prefixed, title};
 
 const NAME: &str = "heads";
