@@ -6,6 +6,7 @@
 
 mod parameters;
 mod parity;
+mod tokens;
 
 use quintet_testkit::{check_fusion, check_fusion_with, devices};
 use serde_json::json;
@@ -42,12 +43,16 @@ fn other_parameters_keep_the_contract_too() {
         for (name, params) in &layers {
             check_fusion_with(registry.get(name).unwrap(), params, &device);
         }
+        for (name, params) in tokens::parameters() {
+            check_fusion_with(registry.get(name).unwrap(), &params, &device);
+        }
     }
 }
 
 #[test]
 fn registering_twice_is_refused() {
     let mut registry = quintet_fusion::registry().unwrap();
+    let first = registry.iter().next().unwrap().name;
     let err = quintet_fusion::register(&mut registry).unwrap_err().to_string();
-    assert!(err.contains("attention") && err.contains("twice"), "{err}");
+    assert!(err.contains(first) && err.contains("twice"), "{err}");
 }
