@@ -3,6 +3,7 @@
 mod blocks;
 mod concat;
 mod gated;
+pub mod mapping;
 mod weighted;
 
 pub use concat::{Concat, ConcatParams};
