@@ -1,12 +1,21 @@
 //! Cross-modal mapping: shared spaces of modalities, and features made up for absent ones.
 
+mod cca;
+mod complete;
 mod error;
 mod linalg;
+mod maxvar;
 mod pca;
 mod ridge;
 mod sinkhorn;
 
+pub use cca::{Cca, CcaParams};
+pub use complete::{
+    BuildCompletion, Completed, Completion, CompletionEntry, FittedCompletion, OtParams,
+    completions,
+};
 pub use error::MappingError;
+pub use maxvar::MaxVar;
 pub use pca::{Pca, PcaParams, PcaSolver};
 pub use ridge::{RidgeMap, RidgeParams};
 pub use sinkhorn::{Plan, SinkhornParams, sinkhorn};
