@@ -8,11 +8,12 @@ mod maxvar;
 mod pca;
 mod ridge;
 mod sinkhorn;
+mod trained;
 
 pub use cca::{Cca, CcaParams};
 pub use complete::{
-    BuildCompletion, Completed, Completion, CompletionEntry, FittedCompletion, OtParams,
-    completions,
+    AutoencoderParams, BuildCompletion, CganParams, Completed, Completion, CompletionEntry,
+    FittedCompletion, OtParams, completions,
 };
 pub use error::MappingError;
 pub use maxvar::MaxVar;

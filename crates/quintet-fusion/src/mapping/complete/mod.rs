@@ -1,11 +1,16 @@
 //! Completion: features made up for the modalities that items lack, from those that they have.
 
+mod autoencoder;
 mod cca;
+mod cgan;
+mod joint;
 mod linear;
 mod mean;
 mod ot;
 mod ridge;
 
+pub use autoencoder::AutoencoderParams;
+pub use cgan::CganParams;
 pub use ot::OtParams;
 
 use quintet_core::{FeatureSet, Matrix, Modality, ModalityFeatures, Named, Registry, SeedStream};
@@ -111,7 +116,9 @@ impl Named for CompletionEntry {
 /// Two have the same name.
 pub fn completions() -> Result<Registry<CompletionEntry>, MappingError> {
     let mut r = Registry::new("completion");
+    r.add(autoencoder::ENTRY)?;
     r.add(cca::ENTRY)?;
+    r.add(cgan::ENTRY)?;
     r.add(mean::ENTRY)?;
     r.add(ot::ENTRY)?;
     r.add(ridge::ENTRY)?;

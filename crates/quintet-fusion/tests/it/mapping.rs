@@ -1,0 +1,153 @@
+//! Cross-modal mapping: planted worlds, and parity with scikit-learn, POT, NumPy and PyTorch.
+
+use quintet_core::{FeatureSet, Matrix, Modality, ModalityFeatures, SeedStream};
+use quintet_fusion::mapping::{Completed, completions};
+use quintet_testkit::devices;
+use rand_distr::{Distribution, StandardNormal};
+use serde_json::{Value, json};
+
+const ITEMS: usize = 240;
+
+/// Text of width 8 and image of width 6 from one latent vector of width 3, with a little noise.
+fn planted() -> (Matrix, Matrix) {
+    let mut rng = SeedStream::new(11).rng("world", 0);
+    let mut draw =
+        |n: usize| -> Vec<f32> { (0..n).map(|_| StandardNormal.sample(&mut rng)).collect() };
+    let (latent, a, b) = (draw(ITEMS * 3), draw(3 * 8), draw(3 * 6));
+    let mut view = |w: &[f32], d: usize| {
+        let noise = draw(ITEMS * d);
+        let number = |i: usize, c: usize| -> f32 {
+            let signal: f32 = (0..3).map(|k| latent[i * 3 + k] * w[k * d + c]).sum();
+            signal + 0.1 * noise[i * d + c] + 5.0
+        };
+        let data = (0..ITEMS).flat_map(|i| (0..d).map(move |c| (i, c))).map(|(i, c)| number(i, c));
+        Matrix::from_vec(ITEMS, d, data.collect()).unwrap()
+    };
+    (view(&a, 8), view(&b, 6))
+}
+
+/// Items from 180 on lack the image; the last but one lacks the text instead, the last both.
+fn with_gaps() -> FeatureSet {
+    let (text, image) = planted();
+    let mut set = FeatureSet::new(ITEMS);
+    let has_text = (0..ITEMS).map(|i| i < ITEMS - 2).collect();
+    let has_image = (0..ITEMS).map(|i| i < 180 || i == ITEMS - 2).collect();
+    set.push(ModalityFeatures::new(Modality::Text, text, has_text).unwrap()).unwrap();
+    set.push(ModalityFeatures::new(Modality::Image, image, has_image).unwrap()).unwrap();
+    set
+}
+
+fn complete(name: &str, params: &Value, features: &FeatureSet) -> Completed {
+    let registry = completions().unwrap();
+    let entry = registry.get(name).unwrap();
+    let device = devices().swap_remove(0);
+    let train: Vec<u32> = (0..180).collect();
+    let completion = (entry.build)(params, SeedStream::new(3), &device).unwrap();
+    completion.fit(features, &train).unwrap().complete(features).unwrap()
+}
+
+/// Small and quick forms of the trained ones.
+fn small(name: &str) -> Value {
+    match name {
+        "autoencoder" => json!({ "hidden": [32], "epochs": 150, "batch_size": 60, "lr": 0.005 }),
+        "cgan" => json!({
+            "project": 16, "hidden": 32, "epochs": 150, "batch_size": 60, "lr": 0.002, "hide": 0.5
+        }),
+        _ => Value::Null,
+    }
+}
+
+/// Mean squared error on the images that were taken away.
+fn error(done: &Completed) -> f64 {
+    let (_, truth) = planted();
+    let image = &done.features.get(Modality::Image).unwrap().matrix;
+    let rows = 180..ITEMS - 2;
+    let n = (rows.len() * truth.cols()) as f64;
+    let apart = rows.flat_map(|i| image.row(i).iter().zip(truth.row(i)));
+    apart.map(|(a, b)| f64::from(a - b).powi(2)).sum::<f64>() / n
+}
+
+#[test]
+fn completion_beats_the_mean_where_views_share_a_latent() {
+    let features = with_gaps();
+    let mean = error(&complete("mean", &Value::Null, &features));
+    // The share of the variance that is left; transport averages neighbours and is coarser.
+    for (name, left) in
+        [("ridge", 0.05), ("cca", 0.05), ("autoencoder", 0.25), ("cgan", 0.25), ("ot", 0.6)]
+    {
+        let found = error(&complete(name, &small(name), &features));
+        assert!(found < left * mean, "{name}: {found} against the mean's {mean}");
+    }
+}
+
+#[test]
+fn completion_keeps_marks_and_repeats() {
+    let features = with_gaps();
+    for entry in completions().unwrap().iter() {
+        let mut params = small(entry.name);
+        if let Some(epochs) = params.get_mut("epochs") {
+            *epochs = json!(2);
+        }
+        let done = complete(entry.name, &params, &features);
+        assert_eq!(done, complete(entry.name, &params, &features), "{}", entry.name);
+        for (f, (modality, made_up)) in features.iter().zip(&done.made_up) {
+            assert_eq!(f.modality, *modality);
+            let g = done.features.get(f.modality).unwrap();
+            for i in 0..ITEMS - 1 {
+                assert!(g.present[i] && made_up[i] != f.present[i], "{}", entry.name);
+                assert!(made_up[i] || f.matrix.row(i) == g.matrix.row(i), "{}", entry.name);
+            }
+            // With nothing at all there is nothing to go by.
+            assert!(!g.present[ITEMS - 1] && !made_up[ITEMS - 1]);
+        }
+    }
+}
+
+#[test]
+fn completion_reads_training_items_alone() {
+    let features = with_gaps();
+    // Images of an item outside the training items: 238 has one.
+    let mut moved = FeatureSet::new(ITEMS);
+    for f in features.iter() {
+        let mut matrix = f.matrix.clone();
+        if f.modality == Modality::Image {
+            matrix.row_mut(ITEMS - 2).iter_mut().for_each(|v| *v += 100.0);
+        }
+        moved.push(ModalityFeatures::new(f.modality, matrix, f.present.clone()).unwrap()).unwrap();
+    }
+    for name in ["mean", "ridge", "cca", "autoencoder", "cgan", "ot"] {
+        let mut params = small(name);
+        if let Some(epochs) = params.get_mut("epochs") {
+            *epochs = json!(2);
+        }
+        let image = |f| complete(name, &params, f).features.get(Modality::Image).unwrap().clone();
+        let (a, b) = (image(&features), image(&moved));
+        assert!((180..ITEMS - 2).all(|i| a.matrix.row(i) == b.matrix.row(i)), "{name}");
+    }
+}
+
+#[test]
+fn completion_refuses_what_it_cannot_do() {
+    let features = with_gaps();
+    let registry = completions().unwrap();
+    let device = devices().swap_remove(0);
+    for (name, params, words) in [
+        ("ridge", json!({ "l2": 0.0 }), "l2 must be above 0"),
+        ("cca", json!({ "regularisation": -1.0 }), "regularisation must be above 0"),
+        ("ot", json!({ "support": 0 }), "support must be at least 1"),
+        ("cgan", json!({ "hide": 0.0 }), "hide must be in (0, 1]"),
+        ("autoencoder", json!({ "hidden": [] }), "hidden must be"),
+        ("mean", json!({ "k": 1 }), "unknown field"),
+    ] {
+        let built = (registry.get(name).unwrap().build)(&params, SeedStream::new(1), &device);
+        let text = built.err().unwrap().to_string();
+        assert!(text.contains(words), "{text}");
+    }
+    for entry in registry.iter() {
+        let built = (entry.build)(&Value::Null, SeedStream::new(1), &device).unwrap();
+        // No training item has an image.
+        let text = built.fit(&features, &[190, 191]).err().unwrap().to_string();
+        assert!(text.contains("image has 0 training rows"), "{}: {text}", entry.name);
+        assert!(built.fit(&features, &[ITEMS as u32]).is_err());
+    }
+}
