@@ -1,7 +1,9 @@
 //! Cross-modal mapping: planted worlds, and parity with scikit-learn, POT, NumPy and PyTorch.
 
 use quintet_core::{FeatureSet, Matrix, Modality, ModalityFeatures, SeedStream};
-use quintet_fusion::mapping::{Completed, completions};
+use quintet_fusion::mapping::{
+    Alignment, Completed, DeepCca, DeepCcaParams, Objective, completions,
+};
 use quintet_testkit::devices;
 use rand_distr::{Distribution, StandardNormal};
 use serde_json::{Value, json};
@@ -150,4 +152,77 @@ fn completion_refuses_what_it_cannot_do() {
         assert!(text.contains("image has 0 training rows"), "{}: {text}", entry.name);
         assert!(built.fit(&features, &[ITEMS as u32]).is_err());
     }
+}
+
+#[test]
+fn alignment_finds_the_other_half_of_held_out_pairs() {
+    let (text, image) = planted();
+    let mut set = FeatureSet::new(ITEMS);
+    let all = vec![true; ITEMS];
+    set.push(ModalityFeatures::new(Modality::Text, text, all.clone()).unwrap()).unwrap();
+    set.push(ModalityFeatures::new(Modality::Image, image, all).unwrap()).unwrap();
+    let train: Vec<u32> = (0..180).collect();
+    let held_out: Vec<u32> = (180..ITEMS as u32).collect();
+    let device = devices().swap_remove(0);
+    for objective in [
+        Objective::InfoNce,
+        Objective::Coral { weight: 1.0 },
+        Objective::Mmd { weight: 0.1, bandwidths: vec![0.25, 0.5, 1.0] },
+        Objective::Adversarial { lambda: 0.1, lr: 1e-3 },
+    ] {
+        let params = Alignment {
+            objective: objective.clone(),
+            dim: 8,
+            epochs: 80,
+            lr: 0.01,
+            batch_size: 60,
+            ..Alignment::default()
+        };
+        let fit = || params.fit(&set, &train, &held_out, SeedStream::new(5), &device).unwrap();
+        let (aligned, report) = fit();
+        assert_eq!(report.retrieval.len(), 2);
+        for r in &report.retrieval {
+            // Chance is 1/60 and 10/60.
+            assert_eq!(r.pairs, 60);
+            assert!(r.recall_at_1 > 0.3 && r.recall_at_10 > 0.8, "{objective:?}: {r:?}");
+        }
+        assert!(report.variance.iter().all(|(_, v)| *v > 0.5 && *v <= 1.0), "{report:?}");
+        assert!(report.losses.last() < report.losses.first());
+        let adversarial = matches!(objective, Objective::Adversarial { .. });
+        assert_eq!(report.classifier_accuracy.is_some(), adversarial);
+        // Two kinds: chance is one half.
+        assert!(report.classifier_accuracy.is_none_or(|a| a < 0.75), "{report:?}");
+        let z = aligned.project(&set).unwrap();
+        let row = z.get(Modality::Image).unwrap().matrix.row(7);
+        assert!((row.iter().map(|v| v * v).sum::<f32>() - 1.0).abs() < 1e-5);
+        let (again, same) = fit();
+        assert_eq!((same, again.project(&set).unwrap()), (report, z));
+    }
+}
+
+#[test]
+fn deep_cca_finds_a_correlation_that_no_line_shows() {
+    // y = x² + noise: uncorrelated with x, and a function of it.
+    let mut rng = SeedStream::new(21).rng("curve", 0);
+    let mut draw = || -> f32 { StandardNormal.sample(&mut rng) };
+    let x: Vec<f32> = (0..600).map(|_| draw()).collect();
+    let y: Vec<f32> = x.iter().map(|x| x * x + 0.1 * draw()).collect();
+    let (x, y) = (Matrix::from_vec(600, 1, x).unwrap(), Matrix::from_vec(600, 1, y).unwrap());
+    let params = DeepCcaParams {
+        components: 1,
+        hidden: 16,
+        epochs: 150,
+        lr: 0.02,
+        batch_size: 400,
+        ..DeepCcaParams::default()
+    };
+    let (train, rest): (Vec<u32>, Vec<u32>) = (0..600u32).partition(|&i| i < 400);
+    let device = devices().swap_remove(0);
+    let fit = || {
+        DeepCca::fit(["x", "y"], (&x, &y), &train, &params, SeedStream::new(2), &device).unwrap()
+    };
+    let found = fit();
+    let held = found.held_out_correlations(&x, &y, &rest).unwrap();
+    assert!(held[0] > 0.9 && found.correlations()[0] > 0.9, "{held:?}");
+    assert_eq!(found.transform_x(&x).unwrap(), fit().transform_x(&x).unwrap());
 }
