@@ -119,6 +119,7 @@ impl Layer for Encoders {
 
 /// The vectors of one modality in a batch and the items that they belong to.
 struct Part {
+    m: usize,
     z: Tensor<2>,
     items: Vec<u32>,
 }
@@ -287,8 +288,7 @@ impl Alignment {
 
 /// Cross-entropy of the classifier over all vectors of the batch, gradient reversed.
 fn classifier_loss(judge: &Mlp, parts: &[Part], lambda: f32) -> Tensor<1> {
-    let held = parts.iter().filter(|p| !p.items.is_empty());
-    let z = Tensor::cat(held.map(|p| p.z.clone()).collect(), 0);
+    let z = Tensor::cat(parts.iter().map(|p| p.z.clone()).collect(), 0);
     let logits = log_softmax(judge.forward(reverse_gradient(z, lambda)), 1);
     let labels = labels(parts);
     let n = labels.len();
@@ -297,7 +297,7 @@ fn classifier_loss(judge: &Mlp, parts: &[Part], lambda: f32) -> Tensor<1> {
 }
 
 fn labels(parts: &[Part]) -> Vec<u32> {
-    parts.iter().enumerate().flat_map(|(m, p)| p.items.iter().map(move |_| m as u32)).collect()
+    parts.iter().flat_map(|p| p.items.iter().map(|_| p.m as u32)).collect()
 }
 
 /// Positions in both lists of the items that both have; each list has an item once.
@@ -366,13 +366,16 @@ impl Aligned {
         z.clone() / (z.powi_scalar(2).sum_dim(1) + 1e-12).sqrt()
     }
 
-    /// The modalities of some items; those that none of them has have no rows.
+    /// The modalities of some items; those that none of them has are left out.
     fn parts(&self, features: &FeatureSet, items: &[u32]) -> Result<Vec<Part>, MappingError> {
-        let part = |(m, f): (usize, &ModalityFeatures)| {
+        let mut parts = Vec::with_capacity(features.len());
+        for (m, f) in features.iter().enumerate() {
             let items = present(f, items)?;
-            Ok(Part { z: self.encode(m, f, &items), items })
-        };
-        features.iter().enumerate().map(part).collect()
+            if !items.is_empty() {
+                parts.push(Part { m, z: self.encode(m, f, &items), items });
+            }
+        }
+        Ok(parts)
     }
 
     fn report(
@@ -402,10 +405,11 @@ impl Aligned {
         let (mut right, mut total) = (0usize, 0usize);
         for items in held_out.chunks(CHUNK) {
             let parts = self.parts(features, items)?;
-            for (m, part) in parts.iter().enumerate().filter(|(_, p)| !p.items.is_empty()) {
+            for part in &parts {
                 let scores = host(judge.forward(part.z.clone()).inner())?;
-                for row in scores.chunks_exact(parts.len()) {
-                    right += usize::from((0..row.len()).all(|o| o == m || row[o] < row[m]));
+                for row in scores.chunks_exact(self.modalities.len()) {
+                    let own = row[part.m];
+                    right += usize::from((0..row.len()).all(|o| o == part.m || row[o] < own));
                     total += 1;
                 }
             }

@@ -5,6 +5,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod mapping;
+mod mapping_parity;
 
 use quintet_testkit::{check_fusion, check_fusion_with, devices};
 use serde_json::json;
