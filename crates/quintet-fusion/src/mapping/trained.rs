@@ -17,7 +17,7 @@ const CONSTANT: f64 = 1e-6;
 #[derive(Debug, Clone)]
 pub(crate) struct Scale {
     pub(crate) mean: Vec<f32>,
-    /// 1 for constant columns, which so stay at 0.
+    /// 0 for columns that are constant in training: they are 0 in, and the mean out.
     pub(crate) std: Vec<f32>,
 }
 
@@ -39,7 +39,7 @@ impl Scale {
         let std = (0..x.ncols()).map(|c| {
             let square = (0..x.nrows()).map(|r| x[(r, c)].powi(2)).sum::<f64>();
             let std = (square / x.nrows() as f64).sqrt();
-            if std > CONSTANT * mean[c].abs() && std > 0.0 { std as f32 } else { 1.0 }
+            if std > CONSTANT * mean[c].abs() && std > 0.0 { std as f32 } else { 0.0 }
         });
         Ok(Self { std: std.collect(), mean: mean.into_iter().map(|m| m as f32).collect() })
     }
@@ -54,7 +54,9 @@ impl Scale {
     }
 
     pub(crate) fn row<'a>(&'a self, row: &'a [f32]) -> impl Iterator<Item = f32> + 'a {
-        row.iter().zip(self.mean.iter().zip(&self.std)).map(|(x, (m, s))| (x - m) / s)
+        row.iter()
+            .zip(self.mean.iter().zip(&self.std))
+            .map(|(x, (m, s))| if *s > 0.0 { (x - m) / s } else { 0.0 })
     }
 }
 

@@ -226,3 +226,70 @@ fn deep_cca_finds_a_correlation_that_no_line_shows() {
     assert!(held[0] > 0.9 && found.correlations()[0] > 0.9, "{held:?}");
     assert_eq!(found.transform_x(&x).unwrap(), fit().transform_x(&x).unwrap());
 }
+
+/// Text for all, images for the first 180, sound (two columns of the text, one constant column)
+/// for the first 40.
+fn three() -> FeatureSet {
+    let (text, image) = planted();
+    let sound = (0..ITEMS).flat_map(|i| [text.row(i)[0], text.row(i)[1], 4.0]).collect();
+    let sound = Matrix::from_vec(ITEMS, 3, sound).unwrap();
+    let mut set = FeatureSet::new(ITEMS);
+    for (modality, matrix, n) in
+        [(Modality::Audio, sound, 40), (Modality::Text, text, ITEMS), (Modality::Image, image, 180)]
+    {
+        let present = (0..ITEMS).map(|i| i < n).collect();
+        set.push(ModalityFeatures::new(modality, matrix, present).unwrap()).unwrap();
+    }
+    set
+}
+
+#[test]
+fn three_modalities_complete_each_other() {
+    let features = three();
+    let sound = &planted().0;
+    for name in ["ridge", "cca"] {
+        let done = complete(name, &Value::Null, &features);
+        let found = done.features.get(Modality::Audio).unwrap();
+        // The text says all about the sound, the image less: the weights tell them apart.
+        for i in 60..ITEMS {
+            let row = found.matrix.row(i);
+            assert!((row[0] - sound.row(i)[0]).abs() < 0.6, "{name}: {row:?}");
+            assert!((row[2] - 4.0).abs() < 1e-4, "{name}: {row:?}");
+        }
+    }
+    let done = complete("autoencoder", &small("autoencoder"), &features);
+    assert!((done.features.get(Modality::Audio).unwrap().matrix.row(200)[2] - 4.0).abs() < 1e-4);
+}
+
+#[test]
+fn alignment_takes_batches_without_a_modality() {
+    let features = three();
+    let train: Vec<u32> = (0..180).collect();
+    let params = Alignment {
+        objective: Objective::Adversarial { lambda: 0.1, lr: 1e-3 },
+        dim: 4,
+        hidden: 8,
+        epochs: 3,
+        batch_size: 6,
+        ..Alignment::default()
+    };
+    let device = devices().swap_remove(0);
+    let (seed, held_out) = (SeedStream::new(5), [200, 201]);
+    let (aligned, report) = params.fit(&features, &train, &held_out, seed, &device).unwrap();
+    // Held-out items have text alone: nothing to retrieve.
+    assert_eq!(report.retrieval.len(), 6);
+    assert!(report.retrieval.iter().all(|r| r.pairs == 0 && r.recall_at_1 == 0.0));
+    let z = aligned.project(&features).unwrap();
+    for (f, g) in features.iter().zip(z.iter()) {
+        assert_eq!((f.modality, &f.present), (g.modality, &g.present));
+    }
+    let fit = |p: &Alignment, train: &[u32]| {
+        p.fit(&features, train, &[], seed, &device).err().unwrap().to_string()
+    };
+    let text = fit(&params, &[200, 201]);
+    assert!(text.contains("image has 0 training rows"), "{text}");
+    let zero = Alignment { temperature: 0.0, ..params.clone() };
+    assert!(fit(&zero, &train).contains("temperature must be above 0"));
+    let none = Objective::Mmd { weight: 1.0, bandwidths: vec![] };
+    assert!(fit(&Alignment { objective: none, ..params }, &train).contains("bandwidths"));
+}
