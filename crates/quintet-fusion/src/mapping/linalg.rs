@@ -124,11 +124,11 @@ pub(crate) fn eigen(
     Ok((falling, Mat::from_fn(n, n, |r, c| vectors[(r, n - 1 - c)])))
 }
 
+/// `U`, the diagonal of `Σ`, and `V`.
+pub(crate) type Svd = (Mat<f64>, Vec<f64>, Mat<f64>);
+
 /// Thin `U Σ Vᵀ`, singular values falling.
-pub(crate) fn thin_svd(
-    method: &'static str,
-    a: &Mat<f64>,
-) -> Result<(Mat<f64>, Vec<f64>, Mat<f64>), MappingError> {
+pub(crate) fn thin_svd(method: &'static str, a: &Mat<f64>) -> Result<Svd, MappingError> {
     let (m, n) = (a.nrows(), a.ncols());
     let k = m.min(n);
     let mut values = Diag::<f64>::zeros(k);
