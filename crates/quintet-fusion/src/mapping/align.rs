@@ -8,6 +8,7 @@
 //! a permutation, so the loss over pairs always stays.
 //! Papers: see the losses ([`info_nce`], [`coral`], [`mmd`], [`reverse_gradient`]); Wang et al.,
 //! "Adversarial Cross-Modal Retrieval", ACM MM 2017.
+//! Difference: the gradient of the classifier is not clipped.
 //! Parameters: `Σ (d_m + 1) dim`, or `Σ (d_m + 1) h + (h + 1) dim`, and 1; the classifier is thrown
 //! away. Cost: `O(B² dim)` and the projections a step and pair of modalities.
 

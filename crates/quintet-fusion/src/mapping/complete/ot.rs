@@ -8,6 +8,8 @@
 //! Papers: Cuturi, NIPS 2013; Courty, Flamary, Tuia & Rakotomamonjy, "Optimal Transport for
 //! Domain Adaptation", TPAMI 2017 (barycentric mapping). Difference: the learned cost.
 //! The plan couples the items that are filled in one block of `block`; fill them together.
+//! A plan that has not converged within `iterations` is used as it is: each row is divided by its
+//! own mass, so what is off is how evenly the support is used.
 //! Parameters: those of the CCA, and the targets themselves. Cost: `O(block · support)`
 //! exponentials an iteration.
 
