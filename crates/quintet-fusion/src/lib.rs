@@ -11,6 +11,7 @@ mod film;
 mod gated;
 mod hadamard;
 mod lmf;
+pub mod mapping;
 mod mlp;
 mod model_level;
 mod moe;

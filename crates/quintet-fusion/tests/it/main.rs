@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod mapping;
+mod mapping_parity;
 mod parameters;
 mod parity;
 mod tokens;
