@@ -2,6 +2,7 @@
 
 mod blocks;
 mod concat;
+pub mod decision;
 mod gated;
 mod weighted;
 

@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod decision;
+
 use quintet_testkit::{check_fusion, check_fusion_with, devices};
 use serde_json::json;
 
