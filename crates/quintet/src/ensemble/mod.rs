@@ -187,13 +187,14 @@ impl Fit for EnsembleFit {
             let lessons = holdout::lessons(&self.params, &self.fits, data, context)?;
             decision.learn(&lessons, &facts, context.seed)?;
         }
-        let start = |fit: &Box<dyn Fit>| {
+        let start = |fit: &dyn Fit| {
             Ok(match fit.start(data, context)? {
                 Fitting::Fitted(model) => Running::Fitted(Arc::from(model)),
                 Fitting::Epochs(trainer) => Running::Epochs(trainer),
             })
         };
-        let members = self.fits.iter().map(start).collect::<Result<Vec<_>, FitError>>()?;
+        let members =
+            self.fits.iter().map(AsRef::as_ref).map(start).collect::<Result<Vec<_>, FitError>>()?;
         let done = members.iter().all(|m| matches!(m, Running::Fitted(_)));
         let trainer = EnsembleTrainer {
             params: self.params.clone(),

@@ -67,6 +67,9 @@ impl Ensemble {
         let flags_of = |item| flags.row(item).iter().map(|f| *f > 0.5).collect();
         let modalities = (0..flags.rows()).map(flags_of).collect();
         let facts = ItemFacts { counts: history.item_counts(), modalities };
+        // Empty lists: whether what was learned fits the numbers of members and modalities.
+        let rows = vec![vec![None; history.n_items()]; loaded.len()];
+        decision.fuse(&Ballot { rows: &rows, user: 0, user_count: 0, facts: &facts })?;
         Self::new(params, loaded, Arc::from(decision), history, Arc::new(facts))
     }
 
@@ -80,6 +83,7 @@ impl Ensemble {
     }
 
     fn fuse(&self, ballot: &Ballot<'_>, out: &mut [f32]) -> Result<(), ScoreError> {
+        // The rows are of one length and finite, and loading tried the rest.
         let fused = self.decision.fuse(ballot).map_err(|_| not_a_number(NAME, ballot.user, 0))?;
         out.iter_mut().zip(fused).for_each(|(out, score)| *out = score as f32);
         Ok(())
