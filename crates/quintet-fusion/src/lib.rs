@@ -8,6 +8,7 @@ mod combine;
 mod concat;
 mod cross_attention;
 mod film;
+pub mod decision;
 mod gated;
 mod hadamard;
 mod lmf;

@@ -15,9 +15,9 @@ mod gpu;
 mod graph;
 mod host;
 mod layer;
-mod loss;
 pub mod nn;
 mod nodes;
+mod objective;
 mod optim;
 #[cfg(feature = "flex")]
 mod optim_fused;
@@ -48,8 +48,13 @@ pub use fusion::{BuildFusion, Fused, Fusion, FusionEntry, FusionShape, ShareKind
 pub use graph::{NodeGradients, Propagation, PropagationScratch};
 pub use host::{index_tensor, matrix_to_tensor, tensor_to_matrix, tensor_to_vec};
 pub use layer::{Layer, LayerNorm, Linear, Weight, load_weights, normal_matrix, save_weights};
-pub use loss::{bpr_loss, sampled_softmax, softplus};
 pub use nodes::NodeSet;
+pub use objective::{
+    InfoNce, UncertaintyWeights, alignment, bce_with_logits, bpr_loss, category_entropy,
+    combine_gradients, cosine_bootstrap, cross_entropy, determinantal_loss, direct_au, hinge_loss,
+    info_nce, log_popularity, mse, pareto_weights, project_conflicts, sampled_softmax,
+    soft_intra_list_distance, softplus, uniformity, warp_loss, weighted_sum,
+};
 pub use optim::{Adam, AdamConfig};
 pub use pair_kernels::{PlacedTriple, bpr_gradients, bpr_slopes};
 pub use pairwise::{

@@ -1,9 +1,11 @@
 #![doc = include_str!("../README.md")]
 
+mod ensemble;
 #[cfg(feature = "pipeline")]
 pub mod pipeline;
 mod registries;
 
+pub use ensemble::{EnsembleParams, MemberParams};
 pub use quintet_cf as cf;
 pub use quintet_core as core;
 pub use quintet_data as data;

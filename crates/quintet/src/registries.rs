@@ -41,9 +41,8 @@ impl Registries {
         quintet_audio::register(&mut encoders)?;
         #[cfg(feature = "video")]
         quintet_video::register(&mut encoders, quintet_image::ColourGradient::default)?;
-        let mut models = Registry::new("model");
-        quintet_cf::register(&mut models)?;
-        quintet_models::register(&mut models)?;
+        let mut models = crate::ensemble::members()?;
+        models.add(crate::ensemble::entry())?;
         let mut rating_models = Registry::new("rating model");
         quintet_cf::register_rating(&mut rating_models)?;
         let mut metrics = Registry::new("metric");

@@ -9,6 +9,7 @@ mod mapping_parity;
 mod parameters;
 mod parity;
 mod tokens;
+mod decision;
 
 use quintet_testkit::{check_fusion, check_fusion_with, devices};
 use serde_json::json;

@@ -6,4 +6,5 @@
 mod clip;
 mod counting;
 mod encode;
+mod ensemble;
 mod prepare;
