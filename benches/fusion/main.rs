@@ -13,6 +13,7 @@
 //! `benches/peers/fusion.py`.
 #![allow(clippy::print_stdout, clippy::print_stderr)] // a program that talks to its user
 
+mod decide;
 mod learn;
 mod plot;
 mod speed;

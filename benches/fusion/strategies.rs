@@ -3,8 +3,11 @@
 use anyhow::Result;
 use quintet::core::{FeatureSet, Matrix, Modality, ModalityFeatures, SeedStream};
 use quintet::fusion;
+use quintet::fusion::mapping::completions;
+use quintet::tensor::Device;
 use serde_json::{Value, json};
 
+use crate::decide;
 use crate::learn::{Parts, learn};
 use crate::worlds::{Kind, World};
 
@@ -16,6 +19,13 @@ pub(crate) enum Strategy {
     Layer { name: String, params: Value, label: Option<&'static str> },
     /// `concat` over features whose gaps were filled, told that nothing is missing.
     Filled(Filling),
+    /// `concat` over features that a completion made up from the other modalities.
+    Completed(String),
+    /// The mean of what every modality predicts alone, over those that the item has.
+    Mean,
+    /// A ridge regression on those predictions and on what is present, fitted on the validation
+    /// items.
+    Stacked,
 }
 
 /// How gaps are filled.
@@ -38,6 +48,11 @@ pub(crate) fn all() -> Result<Vec<Strategy>> {
     }
     rows.push(Strategy::Filled(Filling::Zero));
     rows.push(Strategy::Filled(Filling::Mean));
+    for entry in completions()?.iter().filter(|e| e.name != "mean") {
+        rows.push(Strategy::Completed(entry.name.into()));
+    }
+    rows.push(Strategy::Mean);
+    rows.push(Strategy::Stacked);
     Ok(rows)
 }
 
@@ -51,12 +66,15 @@ impl Strategy {
             }
             Strategy::Filled(Filling::Zero) => "zeros in the gaps, concat".into(),
             Strategy::Filled(Filling::Mean) => "means in the gaps, concat".into(),
+            Strategy::Completed(name) => format!("{name} in the gaps, concat"),
+            Strategy::Mean => "decision: mean of single modalities".into(),
+            Strategy::Stacked => "decision: stacked single modalities".into(),
         }
     }
 
     /// Whether the row says something of this world.
     pub(crate) fn suits(&self, kind: Kind) -> bool {
-        !matches!(self, Strategy::Filled(_)) || kind.lacks()
+        !matches!(self, Strategy::Filled(_) | Strategy::Completed(_)) || kind.lacks()
     }
 
     /// Predictions of all items, and the number of trained numbers.
@@ -69,12 +87,26 @@ impl Strategy {
         let run = |name: &str, params: &Value, features: &FeatureSet| {
             learn(name, params, features, &world.targets, parts, seed)
         };
+        let alone = |m: Modality| run("concat", &Value::Null, &world.features.only(&[m]));
+        let singles =
+            || world.features.iter().map(|f| alone(f.modality)).collect::<Result<Vec<_>>>();
         let learned = match self {
+            Strategy::Mean | Strategy::Stacked => {
+                let singles: Vec<Matrix> = singles()?.into_iter().map(|l| l.predicted).collect();
+                let joined = match self {
+                    Strategy::Mean => decide::mean(&singles, &world.features),
+                    _ => decide::stacked(&singles, world, parts)?,
+                };
+                return Ok((joined, None));
+            }
+            Strategy::Completed(name) => {
+                let device = Device::flex();
+                let completion = (completions()?.get(name)?.build)(&Value::Null, seed, &device)?;
+                let done = completion.fit(&world.features, &parts.train)?;
+                run("concat", &Value::Null, &done.complete(&world.features)?.features)?
+            }
             Strategy::BestSingle => {
-                let alone = |m: Modality| run("concat", &Value::Null, &world.features.only(&[m]));
-                let modalities = world.features.iter().map(|f| f.modality);
-                let all = modalities.map(alone).collect::<Result<Vec<_>>>()?;
-                let best = all.into_iter().max_by(|a, b| a.valid.total_cmp(&b.valid));
+                let best = singles()?.into_iter().max_by(|a, b| a.valid.total_cmp(&b.valid));
                 best.ok_or_else(|| anyhow::anyhow!("no modality"))?
             }
             Strategy::Layer { name, params, .. } => run(name, params, &world.features)?,

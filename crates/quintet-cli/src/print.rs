@@ -144,6 +144,9 @@ pub(crate) fn split(prepared: &Prepared) {
             report.from_mean + report.constant,
         );
     }
+    for (modality, count) in prepared.completed.iter().filter(|(_, count)| **count > 0) {
+        out!("{modality}: {count} vectors were made up from the other modalities of their items");
+    }
 }
 
 /// The metrics table of a run.

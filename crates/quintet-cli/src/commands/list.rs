@@ -21,6 +21,12 @@ pub(crate) fn run(args: &ListArgs) -> anyhow::Result<()> {
     for f in known.fusions.iter() {
         rows.push(["fusion".into(), f.name.into(), f.summary.into()]);
     }
+    for d in quintet::fusion::decision::decisions()?.iter() {
+        rows.push(["decision".into(), d.name.into(), d.summary.into()]);
+    }
+    for c in quintet::fusion::mapping::completions()?.iter() {
+        rows.push(["completion".into(), c.name.into(), c.summary.into()]);
+    }
     for m in known.models.iter() {
         rows.push(["model".into(), m.name.into(), m.summary.into()]);
     }

@@ -4,12 +4,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod decision;
 mod mapping;
 mod mapping_parity;
 mod parameters;
 mod parity;
 mod tokens;
-mod decision;
 
 use quintet_testkit::{check_fusion, check_fusion_with, devices};
 use serde_json::json;

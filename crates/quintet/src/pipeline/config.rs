@@ -12,7 +12,7 @@ use quintet_train::TrainConfig;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{AttributesSpec, ForeignFeatures, PipelineError};
+use super::{AttributesSpec, CompleteSpec, ForeignFeatures, PipelineError};
 use crate::Registries;
 
 /// A run file: TOML, every unknown key refused, every default written back beside the run.
@@ -40,6 +40,9 @@ pub struct RunConfig {
     /// What to do about items without a modality; they stay without it by default.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub missing: BTreeMap<Modality, ImputeConfig>,
+    /// How vectors are made up from the other modalities of an item, after `missing`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub complete: Option<CompleteSpec>,
     /// Which attributes of users and items models may read.
     #[serde(default, skip_serializing_if = "AttributesSpec::is_default")]
     pub attributes: AttributesSpec,
@@ -259,6 +262,9 @@ impl RunConfig {
         self.split.validate()?;
         self.train.validate()?;
         self.attributes.validate()?;
+        if let Some(complete) = &self.complete {
+            complete.validate()?;
+        }
         for missing in self.missing.values() {
             missing.validate()?;
         }

@@ -42,6 +42,12 @@ pub enum PipelineError {
         /// The names there are.
         known: String,
     },
+    /// Vectors cannot be made up from other modalities.
+    #[error("[complete]: {0}")]
+    Complete(#[from] quintet_fusion::mapping::MappingError),
+    /// A device cannot be opened.
+    #[error(transparent)]
+    Device(#[from] quintet_tensor::DeviceError),
     /// Fusions cannot be compared as asked.
     #[error("comparing fusions: {reason}")]
     Fusion {

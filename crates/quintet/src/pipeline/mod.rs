@@ -11,6 +11,7 @@
 
 mod attributes;
 mod beyond;
+mod complete;
 mod config;
 mod encode;
 mod error;
@@ -26,6 +27,7 @@ mod train;
 mod weights;
 
 pub use attributes::AttributesSpec;
+pub use complete::CompleteSpec;
 pub use config::{EncodeSpec, EvaluateSpec, ModelSpec, RecommendSpec, RunConfig};
 pub use encode::{EncodePlaces, EncodeReport, ModalityReport, encode_stage, read_features_stage};
 pub use error::PipelineError;

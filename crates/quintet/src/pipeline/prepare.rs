@@ -40,6 +40,8 @@ pub struct Prepared {
     pub shape_report: ShapeReport,
     /// What was done about items without a modality.
     pub imputed: BTreeMap<Modality, ImputeReport>,
+    /// How many vectors `[complete]` made up from the other modalities of their items.
+    pub completed: BTreeMap<Modality, usize>,
     /// Hash of the dataset and of everything that decided the split.
     pub data_hash: String,
     /// Hash of the features and attributes that models may read.
@@ -65,6 +67,9 @@ pub struct DataSummary<'a> {
     pub features: Vec<(String, usize, usize)>,
     /// How many vectors were made up, and from what.
     pub imputed: &'a BTreeMap<Modality, ImputeReport>,
+    /// How many vectors were made up from the other modalities of their items.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub completed: &'a BTreeMap<Modality, usize>,
     /// Whether the order of time is known of all training interactions.
     pub ordered: bool,
     /// Number of features from the attributes of the users.
@@ -100,6 +105,10 @@ pub fn prepare(
         return empty("test", "raise `test` in [split]");
     }
     let (features, imputed) = fill_gaps(config, features, &split)?;
+    let (features, completed) = match &config.complete {
+        Some(complete) => complete.fill(&features, &split.train, seed)?,
+        None => (features, BTreeMap::new()),
+    };
     let decisions = serde_json::to_string(&(&config.shape, &config.split, config.seed))?;
     let data_hash =
         blake3::hash(format!("{}{decisions}", dataset.content_hash()).as_bytes()).to_hex();
@@ -115,6 +124,7 @@ pub fn prepare(
         item_attributes,
         shape_report: shaped.report,
         imputed,
+        completed,
         dataset,
         features,
         split,
@@ -169,6 +179,7 @@ impl Prepared {
             shape: &self.shape_report,
             split: &self.split.report,
             imputed: &self.imputed,
+            completed: &self.completed,
             ordered: self.sequences.is_some(),
             user_attributes: self.user_attributes.as_ref().map_or(0, SparseFeatures::n_features),
             item_attributes: self.item_attributes.as_ref().map_or(0, SparseFeatures::n_features),

@@ -10,10 +10,10 @@ use serde::Serialize;
 use super::compare::values;
 use super::{Candidate, FusionRequest, Shop, mean_of, spread_of};
 use crate::Registries;
-use crate::pipeline::{PipelineError, Prepared, RunConfig};
+use crate::pipeline::{CompleteSpec, PipelineError, Prepared, RunConfig};
 
 /// What is put into the gaps.
-const FILLINGS: [&str; 4] = ["masked", "zeros", "mean", "neighbour_mean"];
+const FILLINGS: [&str; 5] = ["masked", "zeros", "mean", "neighbour_mean", "ridge"];
 
 /// One layer with one way to fill gaps.
 #[derive(Debug, Clone, Serialize)]
@@ -121,6 +121,17 @@ fn with_gaps(
     Ok(out)
 }
 
+/// Gaps filled by a linear map from the item's other modality; an item without any stays so.
+fn completed(gaps: &FeatureSet, prepared: &Prepared) -> Result<FeatureSet, PipelineError> {
+    let ridge = CompleteSpec { method: "ridge".into(), params: serde_json::json!({}) };
+    match ridge.fill(gaps, &prepared.split.train, SeedStream::new(0)) {
+        Ok((features, _)) => Ok(features),
+        // Too few items with two modalities are left to learn from: the gaps stay.
+        Err(PipelineError::Complete(_)) => Ok(gaps.clone()),
+        Err(e) => Err(e),
+    }
+}
+
 fn filled(
     gaps: &FeatureSet,
     filling: &str,
@@ -130,6 +141,7 @@ fn filled(
         "zeros" => ImputeConfig::Zeros {},
         "mean" => ImputeConfig::Mean {},
         "neighbour_mean" => ImputeConfig::NeighbourMean { neighbours: 20 },
+        "ridge" => return completed(gaps, prepared),
         _ => return Ok(gaps.clone()),
     };
     let mut out = FeatureSet::new(gaps.n_items());
