@@ -5,7 +5,7 @@ use std::io::{IsTerminal, Write};
 
 use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table, TableStyle};
 use quintet::pipeline::{
-    EncodeReport, Interval, ModalityReport, ModelResult, Prepared, RatingResult, Recommendation,
+    EncodeReport, Interval, ModalityReport, ModalityWeight, ModelResult, Prepared, RatingResult, Recommendation,
     RunResult, TrainedModel,
 };
 use serde::Serialize;
@@ -199,7 +199,28 @@ pub(crate) fn results(result: &RunResult, models: &[TrainedModel]) {
         "Test part, {} users, every unseen item ranked; intervals: bootstrap over users; * excludes zero.",
         result.users
     );
+    modalities(result);
     beyond(result);
+}
+
+/// What each modality does in the models that read several.
+fn modalities(result: &RunResult) {
+    let several = || result.models.iter().filter(|m| !m.modalities.is_empty());
+    if several().next().is_none() {
+        return;
+    }
+    out!("What each modality does: its mean share in the content, and {} without it:", result.primary);
+    let cell = |v: Option<f64>| v.map_or("–".into(), |v| format!("{v:.4}"));
+    let rows = several().flat_map(|m| {
+        let row = move |(modality, w): (&quintet::core::Modality, &ModalityWeight)| {
+            let share = w.share.map_or("–".into(), |s| format!("{:.0} %", 100.0 * s));
+            let lost = w.knocked_out.map(|k| k - m.primary.mean);
+            let lost = lost.map_or("–".into(), |l| format!("{l:+.4}"));
+            vec![m.label.clone(), modality.to_string(), share, cell(w.knocked_out), lost]
+        };
+        m.modalities.iter().map(row)
+    });
+    table(&["model", "modality", "share", "without it", "change"], rows.collect(), 2);
 }
 
 /// What lists are like beside being right: the table shows these, `metrics.json` has more.

@@ -77,6 +77,10 @@ impl Recommender for Newcomers<'_> {
         self.model.state()
     }
 
+    fn modality_shares(&self) -> Option<&Matrix> {
+        self.model.modality_shares()
+    }
+
     fn with_features(&self, features: &FeatureSet) -> Result<Box<dyn Recommender>, ScoreError> {
         self.model.with_features(features)
     }

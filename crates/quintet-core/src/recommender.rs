@@ -177,6 +177,13 @@ pub trait Recommender: Send + Sync {
         Err(ScoreError::NoFoldIn { model: self.name().into() })
     }
 
+    /// How the content of each item divides over the modalities of the capability,
+    /// `[n_items, n_modalities]`: rows sum to 1, or to 0 for an item without content. None for a
+    /// model that cannot say.
+    fn modality_shares(&self) -> Option<&Matrix> {
+        None
+    }
+
     /// The same model over other features: those of the items it was fitted on, changed or with
     /// gaps, and after them any number of items that it has never seen. Nothing is learned.
     ///

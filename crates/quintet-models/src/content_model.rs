@@ -297,6 +297,10 @@ impl Recommender for ContentModel {
         state
     }
 
+    fn modality_shares(&self) -> Option<&Matrix> {
+        self.factors.modality_shares()
+    }
+
     fn factors(&self) -> Option<Factors<'_>> {
         self.factors.factors()
     }

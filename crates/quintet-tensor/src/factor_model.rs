@@ -196,6 +196,10 @@ impl Recommender for FactorModel {
         state
     }
 
+    fn modality_shares(&self) -> Option<&Matrix> {
+        self.shares.as_ref()
+    }
+
     fn factors(&self) -> Option<Factors<'_>> {
         Some(Factors { users: &self.users, items: &self.items, bias: &self.bias })
     }

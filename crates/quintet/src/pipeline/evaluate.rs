@@ -3,7 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use quintet_core::{Recommender, SeedStream, Test, UserIdx};
+use quintet_core::{
+    FeatureSet, Matrix, Modality, ModalityFeatures, Recommender, ScoreError, SeedStream, Test, UserIdx,
+};
 use quintet_data::write_atomic;
 use quintet_metrics::{BootstrapConfig, Evaluation, Evaluator, bootstrap_mean, compare};
 use serde::{Deserialize, Serialize};
@@ -81,6 +83,20 @@ pub struct ModelResult {
     pub against: Option<Comparison>,
     /// On items without training interactions; `None` where the test has none.
     pub new_items: Option<NewItems>,
+    /// What each modality does in a model that reads several.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub modalities: BTreeMap<Modality, ModalityWeight>,
+}
+
+/// What one modality does in a model.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ModalityWeight {
+    /// Its mean share in the content of the items that have any; none for a model that cannot
+    /// say.
+    pub share: Option<f64>,
+    /// The primary metric when no item has it any more, after the same fit; none for a model that
+    /// cannot look at other features. Read this one: a share is not importance.
+    pub knocked_out: Option<f64>,
 }
 
 /// Everything that `metrics.json` holds. It has no times in it, so that equal runs give equal
@@ -182,6 +198,24 @@ pub fn evaluate_models(
     Ok((result, per_user))
 }
 
+/// Column means over the rows that are not all zero.
+fn mean_shares(shares: &Matrix) -> Vec<f64> {
+    let rows = || (0..shares.rows()).map(|r| shares.row(r)).filter(|r| r.iter().any(|s| *s > 0.0));
+    let n = rows().count().max(1) as f64;
+    let column = |c: usize| rows().map(|r| f64::from(r[c])).sum::<f64>() / n;
+    (0..shares.cols()).map(column).collect()
+}
+
+/// The features with one modality absent everywhere.
+fn without(features: &FeatureSet, modality: Modality) -> Result<FeatureSet, PipelineError> {
+    let mut out = FeatureSet::new(features.n_items());
+    for f in features.iter() {
+        let present = f.present.iter().map(|p| *p && f.modality != modality).collect();
+        out.push(ModalityFeatures::new(f.modality, f.matrix.clone(), present)?)?;
+    }
+    Ok(out)
+}
+
 /// What is the same for every model of a run.
 struct Bench<'a> {
     config: &'a RunConfig,
@@ -262,6 +296,7 @@ impl<'a> Bench<'a> {
             primary: primary.into(),
             against,
             new_items: self.cold(trained.model.as_ref())?,
+            modalities: self.modalities(trained.model.as_ref())?,
         })
     }
 
@@ -272,6 +307,31 @@ impl<'a> Bench<'a> {
     ) -> Result<BTreeMap<String, f64>, PipelineError> {
         let model = self.prepared.with_newcomers(model);
         beyond(self.prepared, &model, evaluation, &self.config.evaluate.primary)
+    }
+
+    /// Shares, and the metric without each modality, for models that read several.
+    fn modalities(
+        &self,
+        model: &dyn Recommender,
+    ) -> Result<BTreeMap<Modality, ModalityWeight>, PipelineError> {
+        let read = model.capability().modalities;
+        if read.len() < 2 {
+            return Ok(BTreeMap::new());
+        }
+        let shares = model.modality_shares().map(mean_shares);
+        let key = &self.config.evaluate.primary;
+        let mut all = BTreeMap::new();
+        for (place, &modality) in read.iter().enumerate() {
+            let without = without(&self.prepared.features, modality)?;
+            let knocked_out = match model.with_features(&without) {
+                Ok(other) => self.warm(&*other)?.means().get(key).copied(),
+                Err(ScoreError::NoContent { .. }) => None,
+                Err(e) => return Err(e.into()),
+            };
+            let share = shares.as_ref().and_then(|s| s.get(place).copied());
+            all.insert(modality, ModalityWeight { share, knocked_out });
+        }
+        Ok(all)
     }
 
     /// Only items without training interactions compete.

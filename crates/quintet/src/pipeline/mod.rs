@@ -32,7 +32,7 @@ pub use config::{EncodeSpec, EvaluateSpec, ModelSpec, RecommendSpec, RunConfig};
 pub use encode::{EncodePlaces, EncodeReport, ModalityReport, encode_stage, read_features_stage};
 pub use error::PipelineError;
 pub use evaluate::{
-    Comparison, Interval, ModelResult, NewItems, PerUser, RunResult, evaluate_models,
+    Comparison, Interval, ModalityWeight, ModelResult, NewItems, PerUser, RunResult, evaluate_models,
     evaluate_stage,
 };
 pub use foreign::ForeignFeatures;
