@@ -5,8 +5,8 @@ use std::io::{IsTerminal, Write};
 
 use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table, TableStyle};
 use quintet::pipeline::{
-    EncodeReport, Interval, ModalityReport, ModalityWeight, ModelResult, Prepared, RatingResult, Recommendation,
-    RunResult, TrainedModel,
+    EncodeReport, Interval, ModalityReport, ModalityWeight, ModelResult, Prepared, RatingResult,
+    Recommendation, RunResult, TrainedModel,
 };
 use serde::Serialize;
 
@@ -209,7 +209,10 @@ fn modalities(result: &RunResult) {
     if several().next().is_none() {
         return;
     }
-    out!("What each modality does: its mean share in the content, and {} without it:", result.primary);
+    out!(
+        "What each modality does: its mean share in the content, and {} without it:",
+        result.primary
+    );
     let cell = |v: Option<f64>| v.map_or("–".into(), |v| format!("{v:.4}"));
     let rows = several().flat_map(|m| {
         let row = move |(modality, w): (&quintet::core::Modality, &ModalityWeight)| {

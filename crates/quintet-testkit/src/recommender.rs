@@ -9,6 +9,7 @@ use quintet_tensor::{Fit, FitContext, FitError, Fitting, ModelEntry, TrainingDat
 use serde_json::{Value, json};
 
 use crate::compare::{CLOSE, assert_close, assert_finite, assert_rerun, assert_state};
+use crate::content::check_other_features;
 use crate::learning::check_learning;
 use crate::trainer::{EPOCHS, check_trainer, fit_all};
 use crate::world::World;
@@ -42,6 +43,7 @@ pub fn check_recommender(entry: &ModelEntry, device: &Device) {
     case.lists(&*model, &scores);
     case.similar_items(&*model);
     case.explanations(&*model);
+    check_other_features(&case.title, &case.world, &*model, &scores);
     check_learning(&case.title, &case.world, &*model, &scores);
     case.folding_in(&*model);
     case.saved_and_loaded(&*model, &scores);

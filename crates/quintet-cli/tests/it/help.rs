@@ -72,6 +72,8 @@ fn the_list_holds_every_kind() {
     let kinds: BTreeSet<String> = list.iter().map(|e| text(e, "kind")).collect();
     let expected = [
         "audio encoder",
+        "completion",
+        "decision",
         "fusion",
         "image encoder",
         "metric",
@@ -90,6 +92,10 @@ fn the_list_holds_every_kind() {
         ("video encoder", "frame-motion"),
         ("model", "popularity"),
         ("model", "two_tower"),
+        ("model", "ensemble"),
+        ("fusion", "moe"),
+        ("decision", "rrf"),
+        ("completion", "ridge"),
         ("metric", "ndcg"),
     ] {
         assert!(seen.contains(&(kind.into(), name.into())), "{kind} {name}");

@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 
 use quintet_core::{
-    FeatureSet, Matrix, Modality, ModalityFeatures, Recommender, ScoreError, SeedStream, Test, UserIdx,
+    FeatureSet, Matrix, Modality, ModalityFeatures, Recommender, ScoreError, SeedStream, Test,
+    UserIdx,
 };
 use quintet_data::write_atomic;
 use quintet_metrics::{BootstrapConfig, Evaluation, Evaluator, bootstrap_mean, compare};

@@ -32,8 +32,8 @@ pub use config::{EncodeSpec, EvaluateSpec, ModelSpec, RecommendSpec, RunConfig};
 pub use encode::{EncodePlaces, EncodeReport, ModalityReport, encode_stage, read_features_stage};
 pub use error::PipelineError;
 pub use evaluate::{
-    Comparison, Interval, ModalityWeight, ModelResult, NewItems, PerUser, RunResult, evaluate_models,
-    evaluate_stage,
+    Comparison, Interval, ModalityWeight, ModelResult, NewItems, PerUser, RunResult,
+    evaluate_models, evaluate_stage,
 };
 pub use foreign::ForeignFeatures;
 pub use fusion::{

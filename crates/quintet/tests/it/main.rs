@@ -7,4 +7,5 @@ mod clip;
 mod counting;
 mod encode;
 mod ensemble;
+mod fusion;
 mod prepare;
