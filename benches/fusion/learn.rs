@@ -16,8 +16,8 @@ use crate::worlds::TARGETS;
 /// Width of the fused vector.
 const WIDTH: usize = 32;
 const BATCH: usize = 256;
-const EPOCHS: usize = 60;
-const PATIENCE: usize = 8;
+const EPOCHS: usize = 40;
+const PATIENCE: usize = 5;
 const LR: f32 = 3e-3;
 const DECAY: f32 = 1e-2;
 

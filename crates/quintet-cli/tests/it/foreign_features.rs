@@ -2,7 +2,7 @@
 
 use crate::support::{RUN_FILE, Tiny, names};
 
-const TABLES: &str = r#"
+pub(crate) const TABLES: &str = r#"
 [[features]]
 modality = "image"
 npy = "vectors.npy"
@@ -34,7 +34,7 @@ fn vectors() -> Vec<u8> {
     bytes
 }
 
-fn tiny(tables: &str) -> Tiny {
+pub(crate) fn tiny(tables: &str) -> Tiny {
     let tiny = Tiny::new();
     tiny.write("run.toml", format!("{RUN_FILE}{tables}").as_bytes());
     tiny.write("data/vectors.npy", &vectors());

@@ -9,6 +9,7 @@ mod bad_media;
 mod bad_run_file;
 mod exports;
 mod foreign_features;
+mod fusion;
 mod guess;
 mod help;
 mod killed;

@@ -168,6 +168,13 @@ impl Tiny {
         self.call(&args)
     }
 
+    /// A verb of two words on the run file, with its output in `out`.
+    pub(crate) fn verb_of(&self, verb: &[&str]) -> Done {
+        let mut args = verb.to_vec();
+        args.extend(["run.toml", "--data-root", "data", "--out", "out"]);
+        self.call(&args)
+    }
+
     /// The ingest's part of the report; its books must balance.
     #[track_caller]
     pub(crate) fn report(&self) -> Value {
