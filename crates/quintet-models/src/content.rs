@@ -258,7 +258,8 @@ impl Reduction {
 }
 
 /// The `keep` leading principal axes of centred rows, `[dim, keep]`. The largest entry of an
-/// axis is positive, so that the sign does not depend on the solver. Cost `O(n dim² + dim³)`.
+/// axis is positive, so that the sign does not depend on the solver. Not `mapping::Pca`: features of
+/// low rank, or of no variance at all, keep their width here. Cost `O(n dim² + dim³)`.
 fn principal(centred: &Mat<f64>, keep: usize) -> Result<Mat<f64>, String> {
     let covariance = centred.transpose() * centred;
     let eigen = covariance
