@@ -44,7 +44,7 @@ pub(crate) fn all() -> Result<Vec<Strategy>> {
         rows.push(match entry.name {
             // The defaults of these two take ten times longer than all others.
             "tensor" => layer(json!({ "width": 3 }), Some("tensor, width 3")),
-            "bottleneck" => layer(json!({ "layers": 1 }), Some("bottleneck, one layer")),
+            "bottleneck" => layer(json!({ "tokens": 2 }), Some("bottleneck, 2 tokens")),
             _ => layer(Value::Null, None),
         });
         if entry.name == "weighted" {

@@ -91,17 +91,17 @@ pub(crate) fn draw(kind: Kind, n_items: usize, seed: SeedStream) -> Result<World
     let mix = mixing(&mut rng);
     let mut blocks: Vec<Matrix> =
         MODALITIES.iter().map(|&(_, width)| Matrix::zeros(n_items, width)).collect();
-    let mut present = vec![vec![true; n_items]; MODALITIES.len()];
+    let mut present = vec![Vec::with_capacity(n_items); MODALITIES.len()];
     let mut targets = Matrix::zeros(n_items, TARGETS);
     let mut best = Matrix::zeros(n_items, TARGETS);
     for item in 0..n_items {
         let drawn = Item::draw(kind, &mut rng);
         for (m, map) in maps.iter().enumerate() {
             map.show(&drawn.seen[m], drawn.group, blocks[m].row_mut(item), &mut rng);
-            present[m][item] = drawn.present[m];
+            present[m].push(drawn.present[m]);
         }
-        for t in 0..TARGETS {
-            let of = |f: &[f64]| mix[t].iter().zip(f).map(|(c, f)| c * f).sum::<f64>();
+        for (t, mix) in mix.iter().enumerate() {
+            let of = |f: &[f64]| mix.iter().zip(f).map(|(c, f)| c * f).sum::<f64>();
             targets.row_mut(item)[t] =
                 (of(&drawn.signal) + TARGET_NOISE.sqrt() * normal(&mut rng)) as f32;
             best.row_mut(item)[t] = of(&drawn.expected) as f32;

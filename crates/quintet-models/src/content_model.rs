@@ -139,11 +139,11 @@ impl ContentModel {
         let columns = Columns { recipe: &recipe, id_width: ids.items.cols() };
         let mut items = Matrix::zeros(rows.rows(), columns.width());
         let mut bias = vec![recipe.cold_bias; rows.rows()];
-        for item in 0..rows.rows() {
+        for (item, bias) in bias.iter_mut().enumerate() {
             let id = ids.warm[item].then(|| ids.items.row(item));
             columns.write(items.row_mut(item), rows.row(item), id);
             if ids.warm[item] {
-                bias[item] = ids.bias[item];
+                *bias = ids.bias[item];
             }
         }
         let capability = Capability::personal().with_cold_items().with_modalities(content.names());
@@ -206,11 +206,11 @@ impl ContentModel {
         let columns =
             Columns { recipe: &self.recipe, id_width: old.items.cols() - self.recipe.dim };
         let mut ids = Matrix::zeros(content.n_items(), columns.id_width);
-        let mut bias = vec![0.0; content.n_items()];
         for item in 0..self.warm.len() {
             columns.read_id(old.items.row(item), ids.row_mut(item));
-            bias[item] = old.bias[item];
         }
+        let mut bias = old.bias.to_vec();
+        bias.resize(content.n_items(), 0.0);
         let mut warm = self.warm.clone();
         warm.resize(content.n_items(), false);
         let ids = Ids { users: old.users.clone(), items: &ids, bias: &bias, warm };

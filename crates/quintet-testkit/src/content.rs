@@ -81,10 +81,10 @@ fn rebuilt(
     for f in features.iter() {
         let mut matrix = Matrix::zeros(n_items, f.dim());
         let mut present = vec![false; n_items];
-        for item in 0..n_items {
+        for (item, present) in present.iter_mut().enumerate() {
             if let Some(from) = row_of(item) {
                 matrix.row_mut(item).copy_from_slice(f.matrix.row(from));
-                present[item] = f.present[from];
+                *present = f.present[from];
             }
         }
         out.push(ModalityFeatures::new(f.modality, matrix, present).unwrap()).unwrap();

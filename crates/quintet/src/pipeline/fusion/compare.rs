@@ -291,8 +291,8 @@ impl Judge<'_> {
         let users: Vec<Vec<f64>> = run.iter().map(|g| mean_of(&g.valid)).collect();
         let Some(best) = users.first() else { return Ok(None) };
         let mut level = Vec::new();
-        for row in 0..run.len() {
-            let behind = self.minus(best, &users[row])?;
+        for (row, of) in users.iter().enumerate() {
+            let behind = self.minus(best, of)?;
             if row == 0 || behind.lower <= 0.0 {
                 level.push((row, behind));
             }
