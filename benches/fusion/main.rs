@@ -2,7 +2,7 @@
 //!
 //! ```sh
 //! cargo bench --profile dev --bench fusion -- [--seeds N] [--only TEXT] [--json FILE] [--plot FILE.svg]
-//! cargo bench --profile dev --bench fusion -- --speed FILE.json
+//! cargo bench --profile dev --bench fusion -- --speed FILE.json [--only TEXT]
 //! ```
 //!
 //! The worlds are in `worlds.rs`, what is trained and how in `learn.rs`. A cell is the R² on items
@@ -75,7 +75,7 @@ pub(crate) struct Table {
 fn main() -> Result<()> {
     let options = Options::parse()?;
     if let Some(path) = &options.speed {
-        return speed::measure(path);
+        return speed::measure(path, options.only.as_deref());
     }
     let table = run(&options)?;
     print!("{}", markdown(&table));

@@ -19,8 +19,8 @@ const SHAPE: [(Modality, usize); 4] = [
     (Modality::Video, 512),
 ];
 
-/// Writes milliseconds of every repetition by layer.
-pub(crate) fn measure(path: &Path) -> Result<()> {
+/// Writes milliseconds of every repetition by layer, of the layers whose names contain `only`.
+pub(crate) fn measure(path: &Path, only: Option<&str>) -> Result<()> {
     let repeats = 15;
     let device = Device::flex().autodiff();
     let mut rng = SeedStream::new(1).rng("speed", 0);
@@ -34,7 +34,8 @@ pub(crate) fn measure(path: &Path) -> Result<()> {
     let views = Views::new(SHAPE.map(|(m, _)| m).to_vec(), blocks, mask);
     let shape = FusionShape { modalities: SHAPE.to_vec(), d_out: D_OUT };
     let mut all = serde_json::Map::new();
-    for entry in fusion::registry()?.iter() {
+    let chosen = |name: &str| only.is_none_or(|text| name.contains(text));
+    for entry in fusion::registry()?.iter().filter(|e| chosen(e.name)) {
         let layer = match (entry.build)(&Value::Null, &shape, SeedStream::new(2), &device) {
             Ok(layer) => layer,
             Err(why) => {

@@ -136,22 +136,22 @@ pub(crate) fn attend(
     noise: &mut Noise,
 ) -> Tensor<3> {
     let [batch, n_q, width] = query.dims();
-    let n_k = key.dims()[1];
-    let split = |x: Tensor<3>, n: usize| {
-        x.reshape([batch, n, heads, width / heads]).swap_dims(1, 2) // [batch, heads, n, e]
-    };
-    let scale = 1.0 / ((width / heads) as f32).sqrt();
-    let logits = split(query, n_q).matmul(split(key, n_k).swap_dims(2, 3)) * scale;
-    let allowed = allowed.clone().reshape([batch, 1, n_q, n_k]);
-    let forbidden = allowed.clone().lower_elem(0.5).expand([batch, heads, n_q, n_k]);
+    let (n_k, e) = (key.dims()[1], width / heads);
+    // An item has a handful of tokens: products of such small matrices cost a CPU more in calls
+    // than in arithmetic, so all pairs of tokens are multiplied number by number instead.
+    let keys = |x: Tensor<3>| x.reshape([batch, 1, n_k, heads, e]);
+    let query = query.reshape([batch, n_q, 1, heads, e]) * (1.0 / (e as f32).sqrt());
+    let logits = (query * keys(key)).sum_dim(4); // [batch, n_q, n_k, heads, 1]
+    let allowed = allowed.clone().reshape([batch, n_q, n_k, 1, 1]);
+    let forbidden = allowed.clone().lower_elem(0.5).expand([batch, n_q, n_k, heads, 1]);
     // Finite, so that a query that may read nothing is 0 / 1 and not NaN.
     let logits = logits.mask_fill(forbidden, -1e9);
-    let largest = logits.clone().max_dim(3).detach();
+    let largest = logits.clone().max_dim(2).detach();
     let powers = (logits - largest).exp() * allowed.clone();
-    let none = allowed.max_dim(3).neg() + 1.0; // [batch, 1, n_q, 1]
-    let sum = powers.clone().sum_dim(3) + none;
+    let none = allowed.max_dim(2).neg() + 1.0; // [batch, n_q, 1, 1, 1]
+    let sum = powers.clone().sum_dim(2) + none;
     let weights = dropped(powers / sum, noise);
-    weights.matmul(split(value, n_k)).swap_dims(1, 2).reshape([batch, n_q, width])
+    (weights * keys(value)).sum_dim(2).reshape([batch, n_q, width])
 }
 
 /// The four linear maps of multi-head attention.
