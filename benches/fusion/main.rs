@@ -1,7 +1,7 @@
 //! Fusion where the truth is known: every strategy on every world, against the best possible.
 //!
 //! ```sh
-//! cargo bench --profile dev --bench fusion -- [--seeds N] [--only TEXT] [--json FILE] [--plot FILE.svg]
+//! cargo bench --profile dev --bench fusion -- [--seeds N] [--only TEXT] [--json FILE] [--plot FILE.svg] [--done LOG]
 //! cargo bench --profile dev --bench fusion -- --speed FILE.json [--only TEXT]
 //! ```
 //!
@@ -9,8 +9,9 @@
 //! that are new to the model, as a share of the R² of somebody who knows the world and sees the
 //! same features: 100 is all there is, 0 is the mean. `±` is the standard deviation over seeds;
 //! seeds draw another world, another start and another order. The same settings for all: nothing
-//! is tuned. `--speed` writes the time of a forward and a backward pass of each layer instead, for
-//! `benches/peers/fusion.py`.
+//! is tuned. Cells go to standard error as they end; `--done` takes those of an earlier run from
+//! such a file instead of computing them again. `--speed` writes the time of a forward and a
+//! backward pass of each layer instead, for `benches/peers/fusion.py`.
 #![allow(clippy::print_stdout, clippy::print_stderr)] // a program that talks to its user
 
 mod decide;
@@ -39,6 +40,7 @@ struct Options {
     json: Option<PathBuf>,
     plot: Option<PathBuf>,
     speed: Option<PathBuf>,
+    done: Option<PathBuf>,
 }
 
 impl Options {
@@ -52,6 +54,7 @@ impl Options {
                 "--only" => options.only = Some(value()?),
                 "--json" => options.json = Some(value()?.into()),
                 "--plot" => options.plot = Some(value()?.into()),
+                "--done" => options.done = Some(value()?.into()),
                 "--speed" => options.speed = Some(value()?.into()),
                 _ => bail!("unknown option {word}"),
             }
@@ -110,16 +113,27 @@ fn run(options: &Options) -> Result<Table> {
         .flat_map(|(s, w)| (0..options.seeds as usize).map(move |seed| (s, w, seed)))
         .collect();
     let parts = Parts::new();
+    let done = match &options.done {
+        Some(path) => std::fs::read_to_string(path)?,
+        None => String::new(),
+    };
+    let known = |head: &str| -> Option<f64> {
+        done.lines().find_map(|line| line.strip_prefix(head)?.trim().parse().ok())
+    };
     let run =
         |&(s, w, seed): &(usize, usize, usize)| -> Result<(usize, usize, f64, Option<usize>)> {
             let world = &worlds[w][seed];
+            let head = format!("{}, {}, seed {seed}:", chosen[s].name(), Kind::ALL[w].title());
+            if let Some(percent) = known(&head) {
+                return Ok((s, w, percent, None));
+            }
             let learned = chosen[s]
                 .learn(world, &parts, SeedStream::new(7 + seed as u64))
                 .with_context(|| format!("{} in {}", chosen[s].name(), Kind::ALL[w].title()))?;
             let truth = rows(&world.targets, &parts.test)?;
             let percent = 100.0 * r2(&rows(&learned.0, &parts.test)?, &truth)
                 / r2(&rows(&world.best, &parts.test)?, &truth);
-            eprintln!("{}, {}, seed {seed}: {percent:.1}", chosen[s].name(), Kind::ALL[w].title());
+            eprintln!("{head} {percent:.1}");
             std::io::stderr().flush()?;
             Ok((s, w, percent, learned.1))
         };

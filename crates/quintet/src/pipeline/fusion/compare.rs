@@ -195,6 +195,12 @@ pub(super) fn values<P: Phase>(
     Ok(evaluation.require_per_user(primary)?.to_vec())
 }
 
+/// Means by user over the seeds that both rows have, which are the first ones of either.
+fn paired(left: &[Vec<f64>], right: &[Vec<f64>]) -> (Vec<f64>, Vec<f64>) {
+    let common = left.len().min(right.len());
+    (mean_of(&left[..common]), mean_of(&right[..common]))
+}
+
 /// Turns values by user into rows and a choice.
 struct Judge<'a> {
     config: &'a RunConfig,
@@ -227,8 +233,8 @@ impl Judge<'_> {
         };
         run.sort_by(|a, b| level(b).total_cmp(&level(a)));
         let opened = run.iter().all(|g| g.test.len() == g.valid.len());
-        let judged: Vec<Vec<f64>> =
-            run.iter().map(|g| mean_of(if opened { &g.test } else { &g.valid })).collect();
+        let judged: Vec<&[Vec<f64>]> =
+            run.iter().map(|g| if opened { &g.test[..] } else { &g.valid[..] }).collect();
         let concat = run.iter().position(|g| g.candidate.label == "concat");
         let single = run.iter().position(|g| g.candidate.only.is_some());
         let against_concat = self.against(&judged, concat)?;
@@ -261,21 +267,23 @@ impl Judge<'_> {
         })
     }
 
-    /// Every row against row `other`, which itself has none.
+    /// Every row against row `other`, which itself has none; over the seeds that both have.
     fn against(
         &self,
-        judged: &[Vec<f64>],
+        judged: &[&[Vec<f64>]],
         other: Option<usize>,
     ) -> Result<Vec<Option<Paired>>, PipelineError> {
         let Some(other) = other else { return Ok(vec![None; judged.len()]) };
         let rows: Vec<usize> = (0..judged.len()).filter(|&row| row != other).collect();
         let mut p = Vec::with_capacity(rows.len());
         for &row in &rows {
-            p.push(paired_t_test(&judged[row], &judged[other])?.p);
+            let (left, right) = paired(judged[row], judged[other]);
+            p.push(paired_t_test(&left, &right)?.p);
         }
         let mut all = vec![None; judged.len()];
         for (&row, p) in rows.iter().zip(holm(&p)?) {
-            let difference = self.minus(&judged[row], &judged[other])?;
+            let (left, right) = paired(judged[row], judged[other]);
+            let difference = self.minus(&left, &right)?;
             all[row] = Some(Paired { difference, p });
         }
         Ok(all)
@@ -288,11 +296,11 @@ impl Judge<'_> {
         run: &[Gathered],
         concat: Option<usize>,
     ) -> Result<Option<FusionChoice>, PipelineError> {
-        let users: Vec<Vec<f64>> = run.iter().map(|g| mean_of(&g.valid)).collect();
-        let Some(best) = users.first() else { return Ok(None) };
+        let Some(best) = run.first() else { return Ok(None) };
         let mut level = Vec::new();
-        for (row, of) in users.iter().enumerate() {
-            let behind = self.minus(best, of)?;
+        for (row, of) in run.iter().enumerate() {
+            let (left, right) = paired(&best.valid, &of.valid);
+            let behind = self.minus(&left, &right)?;
             if row == 0 || behind.lower <= 0.0 {
                 level.push((row, behind));
             }
@@ -301,7 +309,10 @@ impl Judge<'_> {
         let cheapest = level.into_iter().min_by_key(|(row, _)| (run[*row].parameters, *row));
         let Some((chosen, given_up)) = cheapest else { return Ok(None) };
         let over_concat = match concat.filter(|&row| row != chosen) {
-            Some(row) => Some(self.minus(&users[chosen], &users[row])?),
+            Some(row) => {
+                let (left, right) = paired(&run[chosen].valid, &run[row].valid);
+                Some(self.minus(&left, &right)?)
+            }
             None => None,
         };
         Ok(Some(FusionChoice {
