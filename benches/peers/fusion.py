@@ -1,7 +1,7 @@
 """Forward and backward of fusion layers: Quintet on flex beside PyTorch on the CPU, same shapes.
 
     cargo bench --profile dev --bench fusion --no-run
-    python benches/peers/fusion.py FUSION_BENCH [runs]
+    python benches/peers/fusion.py FUSION_BENCH [runs] [--all]
 
 FUSION_BENCH is the bench executable (target/debug/deps/fusion-*). A batch of 2,048 items with four
 modalities of 384, 2,048, 128 and 512 numbers, one in ten absent, to 64 numbers; the loss is the
@@ -9,7 +9,7 @@ mean square of the output; gradients of all weights, none of the features. Two t
 PyTorch layers are written from the same equations: a layer norm and a linear map a modality, then
 concatenation with presence flags and a linear layer (concat), low-rank factors of rank 8 (lmf), or
 one pre-norm block of four heads over the tokens, absent ones hidden, mean over the present
-(self_attention). Processes run in turns; medians of all repetitions of all runs.
+(self_attention). `--all` times the other layers of Quintet as well. Processes run in turns; medians of all repetitions of all runs.
 """
 import json
 import os
@@ -98,14 +98,17 @@ def peer(name, repeats=15):
 def main():
     if sys.argv[1] == "--peer":
         return peer(sys.argv[2])
-    bench, runs = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 3
+    every = "--all" in sys.argv
+    words = [w for w in sys.argv[1:] if w != "--all"]
+    bench, runs = words[0], int(words[1]) if len(words) > 1 else 3
     names = ["concat", "lmf", "self_attention"]
     ours, theirs = {}, {n: [] for n in names}
     for _ in range(runs):
-        with tempfile.NamedTemporaryFile(suffix=".json") as file:
-            subprocess.run([bench, "--speed", file.name], check=True, env=ENV)
-            for name, row in json.load(open(file.name)).items():
-                ours.setdefault(name, []).extend(row["ms"])
+        for only in [""] if every else names:
+            with tempfile.NamedTemporaryFile(suffix=".json") as file:
+                subprocess.run([bench, "--speed", file.name, "--only", only], check=True, env=ENV)
+                for name, row in json.load(open(file.name)).items():
+                    ours.setdefault(name, []).extend(row["ms"])
         for name in names:
             text = subprocess.run([sys.executable, __file__, "--peer", name], check=True, env=ENV,
                                   stdout=subprocess.PIPE, text=True).stdout
