@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::PipelineError;
+use super::config::{empty, is_empty};
 
 /// The `[complete]` table.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -19,14 +20,6 @@ pub struct CompleteSpec {
     /// Its parameters.
     #[serde(default = "empty", skip_serializing_if = "is_empty")]
     pub params: Value,
-}
-
-fn empty() -> Value {
-    Value::Object(serde_json::Map::new())
-}
-
-fn is_empty(value: &Value) -> bool {
-    value.as_object().is_some_and(serde_json::Map::is_empty)
 }
 
 impl CompleteSpec {

@@ -120,11 +120,11 @@ impl ModelSpec {
 }
 
 /// An empty table: what `params` is when it is left out. TOML has no null.
-fn empty() -> Value {
+pub(super) fn empty() -> Value {
     Value::Object(serde_json::Map::new())
 }
 
-fn is_empty(value: &Value) -> bool {
+pub(super) fn is_empty(value: &Value) -> bool {
     value.as_object().is_some_and(serde_json::Map::is_empty)
 }
 
