@@ -12,7 +12,7 @@ use burn::prelude::*;
 use quintet_core::SeedStream;
 use quintet_tensor::{
     FitError, Fusion, FusionEntry, FusionShape, Layer, Linear, ShareKind, Views, Weight,
-    normal_matrix, parse_params,
+    normal_matrix, parse_params, tanh,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -83,7 +83,7 @@ impl Attention {
     fn attention(&self, h: &[Tensor<2>], views: &Views) -> Tensor<2> {
         let [batch, n] = views.mask.dims();
         let logit = |h: &Tensor<2>| {
-            self.score.forward(h.clone()).tanh().matmul(self.query.tensor()) // [batch, 1]
+            tanh(self.score.forward(h.clone())).matmul(self.query.tensor()) // [batch, 1]
         };
         let logits = Tensor::cat(h.iter().map(logit).collect(), 1).reshape([batch, n, 1]);
         masked_softmax(logits, &views.mask).reshape([batch, n])

@@ -12,11 +12,10 @@
 //! Cost: O(H Σ d_m + layers H² + H d_out) an item.
 
 use burn::prelude::*;
-use burn::tensor::activation;
 use quintet_core::SeedStream;
 use quintet_tensor::{
     Dropout, FitError, Fused, Fusion, FusionEntry, FusionShape, Layer, Linear, Views, Weight,
-    parse_params,
+    leaky_relu, parse_params, tanh,
 };
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -44,8 +43,8 @@ pub enum Activation {
 impl Activation {
     fn apply(self, x: Tensor<2>) -> Tensor<2> {
         match self {
-            Activation::Tanh => x.tanh(),
-            Activation::Relu => activation::relu(x),
+            Activation::Tanh => tanh(x),
+            Activation::Relu => leaky_relu(x, 0.0),
         }
     }
 }

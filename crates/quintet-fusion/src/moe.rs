@@ -19,10 +19,11 @@
 //! `Σ (2 d_m + d_m d + d) + n (c f + f + f d + d) + c n + n + d`; a batch `O(batch n (c f + f d))`.
 
 use burn::prelude::*;
-use burn::tensor::activation::{gelu, softmax};
+use burn::tensor::activation::softmax;
 use quintet_core::SeedStream;
 use quintet_tensor::{
-    FitError, Fused, Fusion, FusionEntry, FusionShape, Layer, Linear, Views, Weight, parse_params,
+    FitError, Fused, Fusion, FusionEntry, FusionShape, Layer, Linear, Views, Weight, gelu,
+    parse_params,
 };
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};

@@ -13,11 +13,10 @@
 //! Cost: O(d_out Σ d_m + M d_out B) an item.
 
 use burn::prelude::*;
-use burn::tensor::activation;
 use quintet_core::SeedStream;
 use quintet_tensor::{
     FitError, Fusion, FusionEntry, FusionShape, Layer, Linear, ShareKind, Views, Weight,
-    parse_params,
+    leaky_relu, parse_params, sigmoid,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -92,8 +91,8 @@ impl SqueezeExcite {
     fn excitations(&self, views: &Views) -> (Tensor<3>, Tensor<3>) {
         let shape = [views.batch(), self.projections.len(), self.d_out];
         let h = Tensor::cat(self.projections.forward(views), 1); // [batch, n · d_out]
-        let z = activation::relu(self.squeeze.forward(h.clone()));
-        let excitations = activation::sigmoid(self.excite.forward(z));
+        let z = leaky_relu(self.squeeze.forward(h.clone()), 0.0);
+        let excitations = sigmoid(self.excite.forward(z));
         (h.reshape(shape), excitations.reshape(shape))
     }
 }

@@ -11,8 +11,9 @@
 //! `2 dim hidden + hidden + dim` for its feed-forward part besides.
 
 use burn::prelude::*;
-use burn::tensor::activation::gelu;
-use quintet_tensor::{Dropout, FitError, FusionShape, Layer, LayerNorm, Linear, Views, Weight};
+use quintet_tensor::{
+    Dropout, FitError, FusionShape, Layer, LayerNorm, Linear, Views, Weight, gelu,
+};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 

@@ -2,10 +2,13 @@
 
 mod content;
 mod content_model;
+mod freedom;
+mod graph;
 mod projections;
 mod two_tower;
 mod vbpr;
 
+pub use freedom::FreedomConfig;
 use quintet_core::{Registry, RegistryError};
 use quintet_tensor::ModelEntry;
 pub use two_tower::{Candidates, TwoTowerConfig};
@@ -18,5 +21,6 @@ pub use vbpr::VbprConfig;
 pub fn register(r: &mut Registry<ModelEntry>) -> Result<(), RegistryError> {
     r.add(vbpr::entry())?;
     r.add(two_tower::entry())?;
+    r.add(graph::entry::<FreedomConfig>())?;
     Ok(())
 }

@@ -290,7 +290,7 @@ impl WithSimd for AddSparse<'_> {
 }
 
 /// Boundaries of [`PARTS`] ranges of rows with about as many edges and rows each.
-fn equal_parts(indptr: &[usize]) -> Vec<usize> {
+pub(crate) fn equal_parts(indptr: &[usize]) -> Vec<usize> {
     let n_rows = indptr.len() - 1;
     // A row costs about as much as an edge, besides its edges.
     let work = |row: usize| indptr[row] + row;

@@ -10,7 +10,7 @@ use quintet_core::{Matrix, ModelState};
 use rand::Rng;
 use rand_distr::{Distribution, Normal, Uniform};
 
-use crate::{FitError, matrix_to_tensor, tensor_to_matrix};
+use crate::{FitError, matrix_to_tensor, ops, tensor_to_matrix};
 
 /// One trainable array, `[rows, cols]`; biases are `[1, cols]`.
 #[derive(Debug, Clone)]
@@ -125,7 +125,7 @@ impl Linear {
     /// When the input has another width.
     pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
         assert_eq!(x.dims()[1], self.weight.dims()[0], "input width of a linear layer");
-        x.matmul(self.weight.tensor()) + self.bias.tensor()
+        ops::affine(x, self.weight.tensor(), self.bias.tensor())
     }
 }
 
@@ -158,9 +158,7 @@ impl LayerNorm {
 
     /// `[batch, dim] → [batch, dim]`.
     pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
-        let centred = x.clone() - x.mean_dim(1);
-        let variance = centred.clone().powi_scalar(2).mean_dim(1);
-        centred / (variance + 1e-5).sqrt() * self.gain.tensor() + self.bias.tensor()
+        ops::layer_norm(x, self.gain.tensor(), self.bias.tensor())
     }
 }
 
@@ -184,12 +182,12 @@ pub fn normal_matrix(rows: usize, cols: usize, std: f32, rng: &mut impl Rng) -> 
 }
 
 /// `N(0, 2 / (rows + cols))` for every entry.
-fn xavier_normal(rows: usize, cols: usize, rng: &mut impl Rng) -> Matrix {
+pub fn xavier_normal(rows: usize, cols: usize, rng: &mut impl Rng) -> Matrix {
     normal_matrix(rows, cols, (2.0 / (rows + cols).max(1) as f32).sqrt(), rng)
 }
 
 /// `U(±sqrt(6 / (rows + cols)))` for every entry.
-pub(crate) fn xavier_uniform(rows: usize, cols: usize, rng: &mut impl Rng) -> Matrix {
+pub fn xavier_uniform(rows: usize, cols: usize, rng: &mut impl Rng) -> Matrix {
     let mut m = Matrix::zeros(rows, cols);
     let bound = (6.0 / (rows + cols).max(1) as f32).sqrt();
     if let Ok(uniform) = Uniform::new(-bound, bound) {

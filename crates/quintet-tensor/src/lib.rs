@@ -15,9 +15,11 @@ mod gpu;
 mod graph;
 mod host;
 mod layer;
+mod nearest;
 pub mod nn;
 mod nodes;
 mod objective;
+mod ops;
 mod optim;
 #[cfg(feature = "flex")]
 mod optim_fused;
@@ -26,6 +28,8 @@ mod pairwise;
 mod selfcheck;
 mod slices;
 mod table;
+#[cfg(feature = "flex")]
+mod tracked;
 mod views;
 mod weights;
 
@@ -47,13 +51,21 @@ pub use fit::{
 pub use fusion::{BuildFusion, Fused, Fusion, FusionEntry, FusionShape, ShareKind, knock_out};
 pub use graph::{NodeGradients, Propagation, PropagationScratch};
 pub use host::{index_tensor, matrix_to_tensor, tensor_to_matrix, tensor_to_vec};
-pub use layer::{Layer, LayerNorm, Linear, Weight, load_weights, normal_matrix, save_weights};
+pub use layer::{
+    Layer, LayerNorm, Linear, Weight, load_weights, normal_matrix, save_weights, xavier_normal,
+    xavier_uniform,
+};
+pub use nearest::nearest_items;
 pub use nodes::NodeSet;
 pub use objective::{
     InfoNce, UncertaintyWeights, alignment, bce_with_logits, bpr_loss, category_entropy,
     combine_gradients, cosine_bootstrap, cross_entropy, determinantal_loss, direct_au, hinge_loss,
     info_nce, log_popularity, mse, pareto_weights, project_conflicts, sampled_softmax,
     soft_intra_list_distance, softplus, uniformity, warp_loss, weighted_sum,
+};
+pub use ops::{
+    Layers, SparseProduct, SparseRows, contrast_rows, gelu, leaky_relu, select_rows, sigmoid, tanh,
+    unit_rows,
 };
 pub use optim::{Adam, AdamConfig};
 pub use pair_kernels::{PlacedTriple, bpr_gradients, bpr_slopes};

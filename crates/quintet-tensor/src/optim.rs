@@ -52,6 +52,11 @@ impl Adam {
         Self { config, step: 0, moments: Vec::new() }
     }
 
+    /// Changes the step size; moments stay.
+    pub fn set_lr(&mut self, lr: f32) {
+        self.config.lr = lr;
+    }
+
     /// Moves every weight of `layer` that has a gradient one step down.
     pub fn step(&mut self, layer: &mut (impl Layer + ?Sized), grads: &mut Gradients) {
         self.step += 1;

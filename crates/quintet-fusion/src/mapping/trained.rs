@@ -1,9 +1,9 @@
 //! What the trained mappings share: standardised rows, perceptrons, batches of an epoch.
 
 use burn::prelude::*;
-use burn::tensor::{TensorData, activation};
+use burn::tensor::TensorData;
 use quintet_core::{Matrix, SeedStream};
-use quintet_tensor::{FitError, Layer, Linear, Weight, tensor_to_vec};
+use quintet_tensor::{FitError, Layer, Linear, Weight, leaky_relu, tanh, tensor_to_vec};
 use rand::Rng;
 use rand::seq::SliceRandom;
 
@@ -92,9 +92,9 @@ impl Mlp {
         for (i, layer) in self.layers.iter().enumerate() {
             if i > 0 {
                 x = match self.activation {
-                    Activation::Relu => activation::relu(x),
-                    Activation::Tanh => x.tanh(),
-                    Activation::LeakyRelu => activation::leaky_relu(x, 0.2),
+                    Activation::Relu => leaky_relu(x, 0.0),
+                    Activation::Tanh => tanh(x),
+                    Activation::LeakyRelu => leaky_relu(x, 0.2),
                 };
             }
             x = layer.forward(x);

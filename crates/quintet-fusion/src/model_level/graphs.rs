@@ -9,23 +9,17 @@
 //! picture is as well connected as the others. That makes `S` unsymmetric where modalities are
 //! missing; [`ItemGraph::transpose`] is what gradients need.
 //! Difference: LATTICE and FREEDOM keep the directed edges of `N_m`; here an edge holds both ways.
-//! Cost: exact search `O(n² d_m)` time, one row of scores a query and thread; a product with a
-//! matrix `O(nnz · dim)`.
+//! Cost: exact search `O(n² d_m)` time, a block of scores a thread; a product with a matrix
+//! `O(nnz · dim)`.
 
+use quintet_core::FeatureSet;
 use quintet_core::{CoreError, Interactions, ItemIdx, Matrix, ModalityFeatures, Triplet, UserIdx};
-use quintet_core::{FeatureSet, top_k};
-use quintet_tensor::{FitError, add_scaled, dot};
+use quintet_tensor::{FitError, add_scaled, nearest_items};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 const NAME: &str = "item graph";
-
-/// Items whose neighbours one task searches; their scores are held at a time.
-const QUERIES: usize = 16;
-
-/// Candidates that stay in the cache while all queries of a task pass over them.
-const TILE: usize = 256;
 
 /// A sparse square matrix over items, in compressed rows; columns of a row ascend.
 #[derive(Debug, Clone, PartialEq)]
@@ -145,11 +139,12 @@ pub fn knn_graph(
         return Err(FitError::Config { model: NAME.into(), reason });
     }
     let mut rows: Vec<Vec<(u32, f32)>> = vec![Vec::new(); features.present.len()];
-    for (item, found) in nearest(features, params.neighbours) {
-        for (other, cosine) in found {
+    let near = nearest_items(features, params.neighbours, false, None);
+    for (item, found) in near.into_iter().enumerate() {
+        for (other, cosine) in found.into_iter().filter(|(_, cosine)| *cosine > 0.0) {
             let value = if params.cosine_weights { cosine } else { 1.0 };
-            rows[item as usize].push((other, value));
-            rows[other as usize].push((item, value));
+            rows[item].push((other, value));
+            rows[other as usize].push((item as u32, value));
         }
     }
     for row in &mut rows {
@@ -163,49 +158,6 @@ pub fn knn_graph(
         row.iter_mut().for_each(|(other, value)| *value *= scale[item] * scale[*other as usize]);
     }
     Ok(ItemGraph::of_rows(rows))
-}
-
-/// For every item that has the modality its best partners and their cosines, above 0.
-fn nearest(features: &ModalityFeatures, k: usize) -> Vec<(u32, Vec<(u32, f32)>)> {
-    let present = |item: &usize| features.present[*item];
-    let items: Vec<usize> = (0..features.present.len()).filter(present).collect();
-    let unit = unit_rows(&features.matrix, &items);
-    let places: Vec<usize> = (0..items.len()).collect();
-    let search = |queries: &[usize]| {
-        let mut scores = Matrix::zeros(queries.len(), items.len());
-        for start in (0..items.len()).step_by(TILE) {
-            let end = (start + TILE).min(items.len());
-            for (row, &query) in queries.iter().enumerate() {
-                let to = &mut scores.row_mut(row)[start..end];
-                for (score, candidate) in to.iter_mut().zip(start..end) {
-                    *score = dot(unit.row(query), unit.row(candidate));
-                }
-            }
-        }
-        let best = |(row, &query): (usize, &usize)| {
-            let found = top_k(scores.row(row), k, |at| at.index() == query);
-            let alike = found.into_iter().filter(|s| s.score > 0.0);
-            let named = alike.map(|s| (items[s.item.index()] as u32, s.score));
-            (items[query] as u32, named.collect())
-        };
-        queries.iter().enumerate().map(best).collect::<Vec<_>>()
-    };
-    places.par_chunks(QUERIES).flat_map_iter(search).collect()
-}
-
-/// The rows of some items, of length 1; a row of zeros stays one.
-fn unit_rows(matrix: &Matrix, items: &[usize]) -> Matrix {
-    let mut unit = Matrix::zeros(items.len(), matrix.cols());
-    for (at, &item) in items.iter().enumerate() {
-        // In 64 bits, so that squares do not overflow.
-        let squares = matrix.row(item).iter().map(|v| f64::from(*v).powi(2));
-        let norm = squares.sum::<f64>().sqrt();
-        if norm > 0.0 {
-            let to = unit.row_mut(at).iter_mut().zip(matrix.row(item));
-            to.for_each(|(to, v)| *to = (f64::from(*v) / norm) as f32);
-        }
-    }
-    unit
 }
 
 /// `S`: the graphs of all modalities in one, with the weights shared out over the modalities that
@@ -261,8 +213,7 @@ fn weights_of(features: &FeatureSet, params: &GraphSumParams) -> Result<Vec<f32>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use quintet_core::{Modality, SeedStream};
-    use rand::RngExt;
+    use quintet_core::Modality;
 
     fn features(modality: Modality, rows: &[[f32; 2]], present: &[bool]) -> ModalityFeatures {
         let matrix = Matrix::from_vec(rows.len(), 2, rows.concat()).unwrap();
@@ -347,32 +298,6 @@ mod tests {
         }
         let cells = sum.to_interactions().unwrap();
         assert_eq!((cells.nnz(), cells.n_users(), cells.n_items()), (sum.nnz(), 5, 5));
-    }
-
-    #[test]
-    fn blocks_give_what_a_plain_search_gives() {
-        // More items than a tile and than a task, some without features.
-        let mut rng = SeedStream::new(5).rng("graph", 0);
-        let rows: Vec<[f32; 2]> =
-            (0..300).map(|_| [rng.random_range(-1.0..1.0), rng.random_range(-1.0..1.0)]).collect();
-        let present: Vec<bool> = (0..300).map(|i| i % 7 != 3).collect();
-        let set = features(Modality::Text, &rows, &present);
-        let found = nearest(&set, 3);
-        assert_eq!(found.len(), present.iter().filter(|p| **p).count());
-        let unit = |i: u32| {
-            let [x, y] = rows[i as usize];
-            let norm = (f64::from(x).powi(2) + f64::from(y).powi(2)).sqrt();
-            [f64::from(x) / norm, f64::from(y) / norm]
-        };
-        for (item, partners) in found {
-            let others = (0..300u32).filter(|i| *i != item && present[*i as usize]);
-            let cosine = |i: u32| unit(item)[0] * unit(i)[0] + unit(item)[1] * unit(i)[1];
-            let mut all: Vec<f64> = others.map(cosine).collect();
-            all.sort_by(|a, b| b.total_cmp(a));
-            for (at, (_, score)) in partners.iter().enumerate() {
-                assert!((f64::from(*score) - all[at]).abs() < 1e-6, "item {item}, place {at}");
-            }
-        }
     }
 
     #[test]

@@ -12,11 +12,10 @@
 //! batch `O(batch Σ (d_m f + f d))`.
 
 use burn::prelude::*;
-use burn::tensor::activation::gelu;
 use quintet_core::{Matrix, Modality, SeedStream};
 use quintet_tensor::{
     FitError, Fused, Fusion, FusionEntry, FusionShape, Layer, Linear, ShareKind, Views, Weight,
-    parse_params,
+    gelu, parse_params,
 };
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};

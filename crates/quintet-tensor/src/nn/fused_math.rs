@@ -2,7 +2,7 @@
 
 /// `eˣ` to 2 units in the last place: `2ⁿ · e^r` with `|r| ≤ ln 2 / 2` (Cody and Waite, 1980).
 #[inline(always)]
-pub(super) fn exp(x: f32) -> f32 {
+pub(crate) fn exp(x: f32) -> f32 {
     // Beyond these the result is 0 or the largest power of two, never infinite.
     let x = x.clamp(-87.0, 88.0);
     // Adding and taking away 1.5 · 2²³ rounds to the nearest whole number, and leaves it in the
@@ -24,7 +24,7 @@ pub(super) fn exp(x: f32) -> f32 {
 }
 
 #[inline(always)]
-pub(super) fn tanh(x: f32) -> f32 {
+pub(crate) fn tanh(x: f32) -> f32 {
     // Near 0 the quotient would lose digits.
     let e = exp(2.0 * x.clamp(-15.0, 15.0));
     let far = (e - 1.0) / (e + 1.0);
@@ -35,7 +35,7 @@ pub(super) fn tanh(x: f32) -> f32 {
 
 /// The error function to 5e-7 (Abramowitz and Stegun, 1964, 7.1.26: 1.5e-7 but for rounding).
 #[inline(always)]
-pub(super) fn erf(x: f32) -> f32 {
+pub(crate) fn erf(x: f32) -> f32 {
     let a = x.abs();
     let t = 1.0 / (1.0 + 0.327_591_1 * a);
     let p = 1.061_405_4;

@@ -20,7 +20,7 @@ mod fused_gemm;
 #[cfg(feature = "flex")]
 mod fused_int8;
 #[cfg(feature = "flex")]
-mod fused_math;
+pub(crate) mod fused_math;
 mod layers;
 mod params;
 mod recurrent;

@@ -15,6 +15,8 @@
 use burn::prelude::*;
 use burn::tensor::{TensorData, activation};
 
+use crate::{contrast_rows, unit_rows};
+
 /// How [`info_nce`] compares.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct InfoNce {
@@ -48,8 +50,12 @@ pub fn info_nce(
     assert_eq!(first.dims(), second.dims(), "both views have the same rows and width");
     assert!(config.temperature > 0.0, "temperature {} is not above 0", config.temperature);
     let device = first.device();
-    let cosines = unit_rows(first).matmul(unit_rows(second).transpose());
-    let mut logits = cosines / config.temperature; // [batch, batch]
+    let (first, second) = (unit_rows(first), unit_rows(second));
+    if false_negatives.is_none() && !config.symmetric {
+        let own: Vec<u32> = (0..batch as u32).collect();
+        return contrast_rows(first, second, &own, config.temperature);
+    }
+    let mut logits = first.matmul(second.transpose()) / config.temperature; // [batch, batch]
     if let Some(hidden) = false_negatives {
         assert_eq!(hidden.dims(), [batch, batch], "one flag a pair of rows");
         let others = Tensor::<2, Bool>::diag_mask([batch, batch], 0, &device);
@@ -112,13 +118,6 @@ pub fn uniformity(x: Tensor<2>, t: f32) -> Tensor<1> {
 pub fn direct_au(users: Tensor<2>, items: Tensor<2>, gamma: f32) -> Tensor<1> {
     let apart = uniformity(users.clone(), 2.0) + uniformity(items.clone(), 2.0);
     alignment(users, items) + apart * (gamma / 2.0)
-}
-
-/// Rows of length 1; rows shorter than 1e-6 stay shorter.
-fn unit_rows(x: Tensor<2>) -> Tensor<2> {
-    // The floor keeps the gradient of the root finite in a row of zeros.
-    let length = x.clone().powi_scalar(2).sum_dim(1).clamp_min(1e-12).sqrt();
-    x / length
 }
 
 #[cfg(test)]

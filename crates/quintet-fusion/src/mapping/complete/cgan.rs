@@ -16,9 +16,8 @@
 //! Cost: two forward and two backward passes a batch.
 
 use burn::prelude::*;
-use burn::tensor::activation;
 use quintet_core::{FeatureSet, Matrix, Modality, SeedStream};
-use quintet_tensor::{Adam, AdamConfig, Layer, Linear, Weight, parse_params, softplus};
+use quintet_tensor::{Adam, AdamConfig, Layer, Linear, Weight, leaky_relu, parse_params, softplus};
 use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
 
@@ -128,7 +127,7 @@ impl Network {
     fn forward(&self, x: &Tensor<2>, flags: &Tensor<2>) -> Tensor<2> {
         let project = |(m, &(start, dim)): (usize, &(usize, usize))| {
             let part = vec![x.clone().narrow(1, start, dim), flags.clone().narrow(1, m, 1)];
-            activation::leaky_relu(self.projections[m].forward(Tensor::cat(part, 1)), 0.2)
+            leaky_relu(self.projections[m].forward(Tensor::cat(part, 1)), 0.2)
         };
         let parts = self.spans.iter().enumerate().map(project).collect();
         self.trunk.forward(Tensor::cat(parts, 1))

@@ -1,0 +1,426 @@
+//! Products with a sparse matrix that gradients flow through.
+//!
+//! Burn has no sparse tensors. A matrix here never gets a gradient itself; the gradient of `S x`
+//! by `x` is `Sᵀ` times that of the output, so a [`SparseProduct`] holds both in compressed rows.
+//! Cost of a product: `nnz · dim` multiply-adds; no memory but the output.
+
+use std::sync::Arc;
+
+use burn::prelude::*;
+use burn::tensor::{IndexingUpdateOp, TensorData};
+use pulp::{Arch, Simd, WithSimd};
+use quintet_core::{Interactions, UserIdx};
+use rayon::prelude::*;
+
+use crate::graph::equal_parts;
+#[cfg(feature = "flex")]
+use crate::tracked::{Seen, tracked};
+
+/// A sparse matrix in compressed rows; columns of a row ascend.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SparseRows {
+    n_cols: usize,
+    indptr: Vec<usize>,
+    columns: Vec<u32>,
+    values: Vec<f32>,
+    /// Rows at which parts of about equal work begin.
+    parts: Vec<usize>,
+}
+
+impl SparseRows {
+    /// Takes the rows one after the other, each as columns with their values.
+    ///
+    /// # Panics
+    /// When a column is not below `n_cols`, or the columns of a row do not ascend.
+    pub fn from_rows(n_cols: usize, rows: impl IntoIterator<Item = Vec<(u32, f32)>>) -> Self {
+        let (mut indptr, mut columns, mut values) = (vec![0], Vec::new(), Vec::new());
+        for row in rows {
+            assert!(row.windows(2).all(|w| w[0].0 < w[1].0), "columns of a row ascend");
+            assert!(row.last().is_none_or(|c| (c.0 as usize) < n_cols), "a column below {n_cols}");
+            columns.extend(row.iter().map(|cell| cell.0));
+            values.extend(row.iter().map(|cell| cell.1));
+            indptr.push(columns.len());
+        }
+        let parts = equal_parts(&indptr);
+        Self { n_cols, indptr, columns, values, parts }
+    }
+
+    /// The cells of `matrix` as they are.
+    pub fn from_interactions(matrix: &Interactions) -> Self {
+        let row = |u: usize| {
+            let user = UserIdx::new(u);
+            let items = matrix.items(user).iter().map(|i| i.0);
+            items.zip(matrix.values(user).iter().copied()).collect()
+        };
+        Self::from_rows(matrix.n_items(), (0..matrix.n_users()).map(row))
+    }
+
+    /// `[rows, columns]`.
+    pub fn dims(&self) -> [usize; 2] {
+        [self.indptr.len() - 1, self.n_cols]
+    }
+
+    /// Number of stored cells.
+    pub fn nnz(&self) -> usize {
+        self.columns.len()
+    }
+
+    /// The columns of a row, ascending, and their values.
+    ///
+    /// # Panics
+    /// When `row` is out of range.
+    pub fn row(&self, row: usize) -> (&[u32], &[f32]) {
+        let range = self.indptr[row]..self.indptr[row + 1];
+        (&self.columns[range.clone()], &self.values[range])
+    }
+
+    /// The same matrix turned.
+    pub fn transpose(&self) -> Self {
+        let mut indptr = vec![0usize; self.n_cols + 1];
+        self.columns.iter().for_each(|&c| indptr[c as usize + 1] += 1);
+        for c in 0..self.n_cols {
+            indptr[c + 1] += indptr[c];
+        }
+        let mut next = indptr.clone();
+        let mut columns = vec![0u32; self.nnz()];
+        let mut values = vec![0.0f32; self.nnz()];
+        for row in 0..self.dims()[0] {
+            let (cols, vals) = self.row(row);
+            for (&c, &v) in cols.iter().zip(vals) {
+                let slot = &mut next[c as usize];
+                (columns[*slot], values[*slot]) = (row as u32, v);
+                *slot += 1;
+            }
+        }
+        let parts = equal_parts(&indptr);
+        Self { n_cols: self.dims()[0], indptr, columns, values, parts }
+    }
+
+    /// Every value times what `factor` gives for its row and column.
+    pub fn scaled(mut self, factor: impl Fn(usize, usize) -> f32) -> Self {
+        for row in 0..self.dims()[0] {
+            for cell in self.indptr[row]..self.indptr[row + 1] {
+                self.values[cell] *= factor(row, self.columns[cell] as usize);
+            }
+        }
+        self
+    }
+
+    /// Sums of the rows' values.
+    pub fn row_sums(&self) -> Vec<f32> {
+        (0..self.dims()[0]).map(|r| self.row(r).1.iter().sum()).collect()
+    }
+
+    /// `D_r^{-1/2} M D_c^{-1/2}` with the sums of rows and columns; what sums to nothing is left
+    /// out.
+    pub fn normalised(self) -> Self {
+        let root = |sums: Vec<f32>| -> Vec<f32> {
+            sums.into_iter().map(|s| if s > 0.0 { 1.0 / s.sqrt() } else { 0.0 }).collect()
+        };
+        let (rows, columns) = (root(self.row_sums()), root(self.transpose().row_sums()));
+        self.scaled(|r, c| rows[r] * columns[c])
+    }
+
+    /// `out = factor · (base + M x)`, `x` `[columns, dim]`, `base` and `out` `[rows, dim]`; without
+    /// a base it counts as 0. A row's sums run over its cells in their order.
+    ///
+    /// # Panics
+    /// When the lengths disagree.
+    pub fn multiply(
+        &self,
+        x: &[f32],
+        base: Option<&[f32]>,
+        factor: f32,
+        out: &mut [f32],
+        dim: usize,
+    ) {
+        let [rows, cols] = self.dims();
+        assert_eq!(
+            (x.len(), out.len()),
+            (cols * dim, rows * dim),
+            "{rows} and {cols} rows of {dim}"
+        );
+        assert!(base.is_none_or(|b| b.len() == out.len()), "a base of {rows} rows");
+        if dim == 0 {
+            return;
+        }
+        let mut rest = out;
+        let mut parts = Vec::with_capacity(self.parts.len());
+        for w in self.parts.windows(2) {
+            let (part, after) = rest.split_at_mut((w[1] - w[0]) * dim);
+            parts.push((w[0], part));
+            rest = after;
+        }
+        parts.into_par_iter().for_each(|(first, out)| {
+            let base = base.map(|b| &b[first * dim..][..out.len()]);
+            Arch::new().dispatch(Rows { of: self, first, x, base, factor, out, dim });
+        });
+    }
+}
+
+struct Rows<'a> {
+    of: &'a SparseRows,
+    first: usize,
+    x: &'a [f32],
+    base: Option<&'a [f32]>,
+    factor: f32,
+    out: &'a mut [f32],
+    dim: usize,
+}
+
+impl WithSimd for Rows<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let Self { of, first, x, base, factor, out, dim } = self;
+        for (place, out) in out.chunks_exact_mut(dim).enumerate() {
+            match base {
+                Some(base) => out.copy_from_slice(&base[place * dim..][..dim]),
+                None => out.fill(0.0),
+            }
+            let cells = of.row(first + place);
+            let mut from = 0;
+            while dim - from >= 64 {
+                add_columns::<64>(cells, (x, dim, from), &mut out[from..]);
+                from += 64;
+            }
+            while dim - from >= 16 {
+                add_columns::<16>(cells, (x, dim, from), &mut out[from..]);
+                from += 16;
+            }
+            while from < dim {
+                add_columns::<1>(cells, (x, dim, from), &mut out[from..]);
+                from += 1;
+            }
+            if factor != 1.0 {
+                out.iter_mut().for_each(|o| *o *= factor);
+            }
+        }
+    }
+}
+
+/// Sums of `W` columns, which stay in registers.
+#[inline(always)]
+fn add_columns<const W: usize>(
+    (columns, values): (&[u32], &[f32]),
+    (x, dim, from): (&[f32], usize, usize),
+    out: &mut [f32],
+) {
+    let mut sums = [0.0f32; W];
+    for (&column, &value) in columns.iter().zip(values) {
+        let Some(row) = x[column as usize * dim + from..].first_chunk::<W>() else { continue };
+        sums.iter_mut().zip(row).for_each(|(s, v)| *s += value * v);
+    }
+    out.iter_mut().zip(sums).for_each(|(o, s)| *o += s);
+}
+
+/// What becomes of the layers of a propagation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Layers {
+    /// `mean(x, S x, …, S^L x)`.
+    Mean,
+    /// `x + S x + … + S^L x`.
+    Sum,
+    /// `S^L x`.
+    Last,
+}
+
+/// A sparse matrix and its transpose, ready for products with tensors. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct SparseProduct {
+    matrix: Arc<SparseRows>,
+    transposed: Arc<SparseRows>,
+}
+
+impl SparseProduct {
+    /// Any matrix.
+    pub fn new(matrix: SparseRows) -> Self {
+        let transposed = Arc::new(matrix.transpose());
+        Self { matrix: Arc::new(matrix), transposed }
+    }
+
+    /// A matrix that is its own transpose, held once.
+    pub fn symmetric(matrix: SparseRows) -> Self {
+        let matrix = Arc::new(matrix);
+        Self { transposed: Arc::clone(&matrix), matrix }
+    }
+
+    /// `S = D^{-1/2} A D^{-1/2}` of the bipartite graph of some users and items, users first; no
+    /// loops. `edges`: `[n_users, n_items]`; values are ignored.
+    pub fn user_item(edges: &Interactions) -> Self {
+        let n_users = edges.n_users();
+        let by_item = edges.transpose();
+        let one = |neighbours: &[quintet_core::ItemIdx], from: usize| -> Vec<(u32, f32)> {
+            neighbours.iter().map(|n| ((from + n.index()) as u32, 1.0)).collect()
+        };
+        let users = (0..n_users).map(|u| one(edges.items(UserIdx::new(u)), n_users));
+        let items = (0..edges.n_items()).map(|i| one(by_item.items(UserIdx::new(i)), 0));
+        let n = n_users + edges.n_items();
+        Self::symmetric(SparseRows::from_rows(n, users.chain(items)).normalised())
+    }
+
+    /// The matrix.
+    pub fn matrix(&self) -> &SparseRows {
+        &self.matrix
+    }
+
+    /// The transposed product.
+    pub fn transpose(&self) -> Self {
+        Self { matrix: Arc::clone(&self.transposed), transposed: Arc::clone(&self.matrix) }
+    }
+
+    /// `S x`, `[columns, dim] → [rows, dim]`.
+    ///
+    /// # Panics
+    /// When `x` has another number of rows.
+    pub fn apply(&self, x: Tensor<2>) -> Tensor<2> {
+        self.propagate(x, 1, Layers::Last)
+    }
+
+    /// `layers` products one after the other, pooled as `pool` says. LightGCN's propagation is
+    /// the mean over a [`SparseProduct::user_item`] (He et al., SIGIR 2020). One operation: the
+    /// gradient is the same with the transposed matrix, and no layer is kept.
+    ///
+    /// # Panics
+    /// When `x` has another number of rows, or several layers go through a matrix that is not
+    /// square.
+    pub fn propagate(&self, x: Tensor<2>, layers: usize, pool: Layers) -> Tensor<2> {
+        let ([rows, cols], [n, _]) = (self.matrix.dims(), x.dims());
+        assert_eq!(n, cols, "a row of x for every column");
+        let one = layers == 1 && pool == Layers::Last;
+        assert!(rows == cols || one, "a square matrix for a pooled product, not {rows} × {cols}");
+        #[cfg(feature = "flex")]
+        if let Some(y) = self.fused(&x, layers, pool) {
+            return y;
+        }
+        self.portable(x, layers, pool)
+    }
+
+    #[cfg(feature = "flex")]
+    fn fused(&self, x: &Tensor<2>, layers: usize, pool: Layers) -> Option<Tensor<2>> {
+        let ([rows, _], [_, dim]) = (self.matrix.dims(), x.dims());
+        let back = Arc::clone(&self.transposed);
+        let forward = |[x]: [&[f32]; 1]| run(&self.matrix, x, dim, layers, pool);
+        tracked([x], [rows, dim], forward, move |seen: Seen<'_, 1>| {
+            [Some(run(&back, seen.grad, dim, layers, pool))]
+        })
+    }
+
+    fn portable(&self, x: Tensor<2>, layers: usize, pool: Layers) -> Tensor<2> {
+        let (mut now, mut sum) = (x.clone(), x);
+        for _ in 0..layers {
+            now = self.portable_product(now);
+            if pool != Layers::Last {
+                sum = sum + now.clone();
+            }
+        }
+        match pool {
+            Layers::Mean => sum * (1.0 / (layers + 1) as f32),
+            Layers::Sum => sum,
+            Layers::Last => now,
+        }
+    }
+
+    fn portable_product(&self, x: Tensor<2>) -> Tensor<2> {
+        let ([rows, _], [_, dim]) = (self.matrix.dims(), x.dims());
+        let device = x.device();
+        let nnz = self.matrix.nnz();
+        let out = Tensor::<2>::zeros([rows, dim], &device);
+        if nnz == 0 {
+            return out;
+        }
+        let whole =
+            |ids: Vec<i32>| Tensor::<1, Int>::from_data(TensorData::new(ids, [nnz]), &device);
+        let columns = self.matrix.columns.iter().map(|&c| c as i32).collect();
+        let row_of =
+            (0..rows).flat_map(|r| std::iter::repeat_n(r as i32, self.matrix.row(r).0.len()));
+        let values = TensorData::new(self.matrix.values.clone(), [nnz, 1]);
+        let cells = x.select(0, whole(columns)) * Tensor::<2>::from_data(values, &device);
+        out.select_assign(0, whole(row_of.collect()), cells, IndexingUpdateOp::Add)
+    }
+}
+
+/// The pooled layers of plain numbers, inside out: `x + S x + S² x = x + S (x + S x)`.
+#[cfg(feature = "flex")]
+fn run(matrix: &SparseRows, x: &[f32], dim: usize, layers: usize, pool: Layers) -> Vec<f32> {
+    let share = if pool == Layers::Mean { 1.0 / (layers + 1) as f32 } else { 1.0 };
+    if layers == 0 {
+        return x.to_vec();
+    }
+    let base = (pool != Layers::Last).then_some(x);
+    let size = matrix.dims()[0] * dim;
+    let mut now: Option<Vec<f32>> = None;
+    for layer in 1..=layers {
+        let mut next = vec![0.0f32; size];
+        let factor = if layer == layers { share } else { 1.0 };
+        matrix.multiply(now.as_deref().unwrap_or(x), base, factor, &mut next, dim);
+        now = Some(next);
+    }
+    now.unwrap_or_default()
+}
+
+#[cfg(all(test, feature = "flex"))]
+mod tests {
+    use super::*;
+    use crate::Propagation;
+    use crate::matrix_to_tensor;
+    use crate::ops::rows::tests::{assert_same, pattern};
+    use crate::tensor_to_matrix;
+
+    fn small() -> Interactions {
+        // Item 3 and user 3 have no edge.
+        Interactions::from_pairs(4, 4, [(0, 0), (0, 2), (1, 1), (2, 0), (2, 1), (2, 2)]).unwrap()
+    }
+
+    #[test]
+    fn the_mean_of_layers_is_light_gcn() {
+        let graph = SparseProduct::user_item(&small());
+        assert_eq!(graph.matrix().transpose(), *graph.matrix());
+        let x = pattern(8, 67, 1.0);
+        for layers in 0..4 {
+            let expected = Propagation::new(&small(), layers).forward(&x);
+            let y = graph.propagate(matrix_to_tensor(&x, &Device::flex()), layers, Layers::Mean);
+            let y = tensor_to_matrix(y).unwrap();
+            for (a, b) in y.as_slice().iter().zip(expected.as_slice()) {
+                assert!((a - b).abs() < 1e-6, "{layers} layers: {a} {b}");
+            }
+        }
+    }
+
+    #[test]
+    fn both_forms_give_the_same_numbers_and_gradients() {
+        let square = SparseRows::from_rows(
+            3,
+            [vec![(0, 1.0), (2, -0.5)], vec![], vec![(0, 0.25), (1, 2.0), (2, 1.0)]],
+        );
+        let square = SparseProduct::new(square);
+        let x = pattern(3, 83, 1.0);
+        for pool in [Layers::Mean, Layers::Sum, Layers::Last] {
+            for layers in 0..4 {
+                assert_same(
+                    &[x.clone()],
+                    |[x]| square.propagate(x, layers, pool),
+                    |[x]| square.portable(x, layers, pool),
+                    1e-5,
+                );
+            }
+        }
+        let wide = SparseProduct::new(SparseRows::from_interactions(&small()).normalised());
+        let x = pattern(4, 5, 1.0);
+        assert_same(
+            &[x.clone()],
+            |[x]| wide.apply(x),
+            |[x]| wide.portable(x, 1, Layers::Last),
+            1e-6,
+        );
+        let turned = wide.transpose();
+        assert_same(&[x], |[x]| turned.apply(x), |[x]| turned.portable(x, 1, Layers::Last), 1e-6);
+    }
+
+    #[test]
+    #[should_panic(expected = "a column below 2")]
+    fn a_column_out_of_range_panics() {
+        SparseRows::from_rows(2, [vec![(2, 1.0)]]);
+    }
+}
