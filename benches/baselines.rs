@@ -1,8 +1,12 @@
 //! Reference numbers: tunes models on the validation part of a split and reports the test part.
 //!
 //! ```sh
-//! cargo bench --profile dev --bench baselines -- DATA.inter GRID.toml [--threads N] [--only TEXT] [--json FILE]
+//! cargo bench --profile dev --bench baselines -- DATA.inter GRID.toml [--features MODALITY=FILE.npy]...
+//!     [--threads N] [--only TEXT] [--json FILE]
 //! ```
+//!
+//! `--features` gives models the matrix of a modality, one row an item, in the order of their
+//! numbers.
 //!
 //! `DATA.inter` is a table of MMRec: a line of names, then `userID itemID x_label` by tabs, where
 //! `x_label` is 0 (train), 1 (valid) or 2 (test). `GRID.toml` names models of the registry:
@@ -10,6 +14,7 @@
 //! ```toml
 //! select = "ndcg@20"          # the validation metric that chooses; larger is better
 //! resamples = 2000            # of the 95 % bootstrap intervals over users
+//! against = ["lightgcn"]      # rows that every later one is compared with, user by user
 //! [[models]]
 //! model = "itemknn"           # any name of `quintet list`
 //! label = "itemknn, cosine"   # the row of the table; the model's name if left out
@@ -26,7 +31,8 @@
 //! for the combination that was best in validation. Two test protocols: `recall` and `ndcg` mask
 //! what the user has in train, as MMRec does, so that validation items stay in the lists;
 //! `strict` masks validation items as well. Intervals are over users, of the mean over seeds;
-//! `±` is the spread (standard deviation) over seeds. Times are of the fit with the best
+//! `±` is the spread (standard deviation) over seeds. `against`: the difference of Recall@20 per
+//! user, means over seeds, with its 95 % bootstrap interval and the p of the paired t-test. Times are of the fit with the best
 //! parameters, on the threads given (all by default). Trials go to standard error as they end.
 #![allow(clippy::print_stdout, clippy::print_stderr)] // a program that talks to its user
 
@@ -37,9 +43,12 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 use quintet::Registries;
 use quintet::core::{
-    FeatureSet, Held, Interactions, Recommender, SeedStream, Test, UserIdx, Valid,
+    FeatureSet, Held, Interactions, ModalityFeatures, Recommender, SeedStream, Test, UserIdx, Valid,
 };
-use quintet::metrics::{BootstrapConfig, EvalConfig, bootstrap_mean, evaluate};
+use quintet::data::read_npy_matrix;
+use quintet::metrics::{
+    BootstrapConfig, EvalConfig, bootstrap_mean, evaluate, paired_bootstrap, paired_t_test,
+};
 use quintet::tensor::{
     DeviceChoice, Fit, FitContext, FitError, Fitting, ModelEntry, TrainingData, open_device,
 };
@@ -56,12 +65,13 @@ const KEYS: [&str; 2] = ["recall@20", "ndcg@20"];
 struct Plan {
     select: String,
     resamples: usize,
+    against: Vec<String>,
     models: Vec<Row>,
 }
 
 impl Default for Plan {
     fn default() -> Self {
-        Self { select: "ndcg@20".into(), resamples: 2000, models: Vec::new() }
+        Self { select: "ndcg@20".into(), resamples: 2000, against: Vec::new(), models: Vec::new() }
     }
 }
 
@@ -135,7 +145,7 @@ struct Split {
     features: FeatureSet,
 }
 
-fn read(path: &str) -> Result<Split> {
+fn read(path: &str, features: &[String]) -> Result<Split> {
     let text = std::fs::read_to_string(path).with_context(|| path.to_owned())?;
     let mut parts: [Vec<(u32, u32)>; 3] = Default::default();
     for (number, line) in text.lines().enumerate().skip(1) {
@@ -161,12 +171,19 @@ fn read(path: &str) -> Result<Split> {
         valid.len(),
         test.len()
     );
+    let mut set = FeatureSet::new(n_items);
+    for text in features {
+        let (modality, file) = text.split_once('=').context("--features MODALITY=FILE.npy")?;
+        let rows = read_npy_matrix(file.as_ref())?;
+        let present = (0..rows.rows()).map(|i| rows.row(i).iter().any(|v| *v != 0.0)).collect();
+        set.push(ModalityFeatures::new(modality.parse()?, rows, present)?)?;
+    }
     Ok(Split {
         train: matrix(train)?,
         valid: Held::new(matrix(valid)?),
         test: Held::new(matrix(test)?),
         known,
-        features: FeatureSet::new(n_items),
+        features: set,
     })
 }
 
@@ -174,6 +191,8 @@ struct Bench<'a> {
     split: &'a Split,
     plan: &'a Plan,
     context: FitContext,
+    /// Recall@20 of the test users, by the rows that others are compared with.
+    rivals: Mutex<Vec<(String, Vec<f64>)>>,
 }
 
 /// Takes the time of the start, which is the whole fit of a model in closed form.
@@ -292,6 +311,9 @@ impl Bench<'_> {
             let config =
                 BootstrapConfig { resamples: self.plan.resamples, ..BootstrapConfig::default() };
             let interval = bootstrap_mean(&users, &config, &SeedStream::new(1))?;
+            if column == 0 {
+                out["against"] = self.compare(row.label(), &users, &config)?;
+            }
             let spread = runs
                 .iter()
                 .map(|run| run[column].iter().sum::<f64>() / n_users as f64 - interval.mean)
@@ -303,6 +325,24 @@ impl Bench<'_> {
             });
         }
         Ok(out)
+    }
+
+    /// Differences to the rows that came before and are to be compared with.
+    fn compare(&self, label: &str, users: &[f64], config: &BootstrapConfig) -> Result<Value> {
+        let mut rivals = self.rivals.lock().map_err(|_| anyhow::anyhow!("a thread panicked"))?;
+        let mut all = Map::new();
+        for (name, theirs) in &*rivals {
+            let interval = paired_bootstrap(users, theirs, config, &SeedStream::new(1))?;
+            let p = paired_t_test(users, theirs)?.p;
+            let numbers = json!({
+                "mean": interval.mean, "lower": interval.lower, "upper": interval.upper, "p": p,
+            });
+            all.insert(name.clone(), numbers);
+        }
+        if self.plan.against.iter().any(|name| name == label) {
+            rivals.push((label.to_owned(), users.to_vec()));
+        }
+        Ok(Value::Object(all))
     }
 
     /// Values by user of both metrics under both protocols.
@@ -329,8 +369,21 @@ fn print_row(row: &Value) {
     };
     let strict = |key: &str| format!("{:.4}", row[key]["mean"].as_f64().unwrap_or(f64::NAN));
     let number = |key: &str| row[key].as_f64().unwrap_or(f64::NAN);
+    let against: Vec<String> = row["against"].as_object().map_or_else(Vec::new, |all| {
+        let one = |(name, d): (&String, &Value)| {
+            let value = |part: &str| d[part].as_f64().unwrap_or(f64::NAN);
+            format!(
+                "{name}: {:+.4} [{:+.4}, {:+.4}] p {:.1e}",
+                value("mean"),
+                value("lower"),
+                value("upper"),
+                value("p")
+            )
+        };
+        all.iter().map(one).collect()
+    });
     println!(
-        "| {} | {} | {} | {} / {} | {:.4} | {:.2} | `{}` |",
+        "| {} | {} | {} | {} / {} | {:.4} | {:.2} | {} | `{}` |",
         row["label"].as_str().unwrap_or(""),
         cell("recall@20"),
         cell("ndcg@20"),
@@ -338,12 +391,13 @@ fn print_row(row: &Value) {
         strict("strict ndcg@20"),
         number("valid"),
         number("seconds"),
+        against.join("; "),
         row["params"]
     );
 }
 
 fn main() -> Result<()> {
-    let mut paths = Vec::new();
+    let (mut paths, mut features) = (Vec::new(), Vec::new());
     let (mut only, mut out) = (None, None);
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
@@ -356,27 +410,32 @@ fn main() -> Result<()> {
                 .build_global()
                 .context("threads")?,
             "--only" => only = Some(next()?),
+            "--features" => features.push(next()?),
             "--json" => out = Some(next()?),
             _ => paths.push(arg),
         }
     }
     let [data, grid] = &paths[..] else {
-        bail!("usage: baselines DATA.inter GRID.toml [--threads N] [--only TEXT] [--json FILE]")
+        bail!(
+            "usage: baselines DATA.inter GRID.toml [--features MODALITY=FILE.npy]... \
+             [--threads N] [--only TEXT] [--json FILE]"
+        )
     };
     let plan: Plan = toml::from_str(&std::fs::read_to_string(grid)?)?;
-    let split = read(data)?;
+    let split = read(data, &features)?;
     let device = open_device(DeviceChoice::Flex)?.device;
     let context = FitContext { device, seed: SeedStream::new(1) };
     let known = Registries::new()?;
-    let bench = Bench { split: &split, plan: &plan, context };
+    let bench = Bench { split: &split, plan: &plan, context, rivals: Mutex::default() };
     let users = (0..split.test.truth().n_users())
         .filter(|&u| !split.test.truth().items(UserIdx::new(u)).is_empty())
         .count();
     println!("{users} test users, chosen by {} in validation\n", plan.select);
     println!(
-        "| model | Recall@20 [95 %] | NDCG@20 [95 %] | strict | valid | fit, s | parameters |"
+        "| model | Recall@20 [95 %] | NDCG@20 [95 %] | strict | valid | fit, s | against | \
+         parameters |"
     );
-    println!("|---|---|---|---|---|---|---|");
+    println!("|---|---|---|---|---|---|---|---|");
     let chosen = |row: &&Row| only.as_deref().is_none_or(|text| row.label().contains(text));
     for row in plan.models.iter().filter(chosen) {
         let result = bench.row(row, known.models.get(&row.model)?)?;
