@@ -29,12 +29,16 @@ impl Influence {
     ///
     /// # Errors
     /// A score is not finite.
-    pub(crate) fn from_lists(lists: Vec<Vec<Offer>>, cut: Cut) -> Result<Self, FitError> {
+    pub(crate) fn from_lists(mut lists: Vec<Vec<Offer>>, cut: Cut) -> Result<Self, FitError> {
         let n = lists.len();
-        let nnz = lists.iter().map(Vec::len).sum();
-        let cells = lists.into_iter().enumerate().flat_map(|(row, mut list)| {
+        lists.par_iter_mut().enumerate().for_each(|(row, list)| {
             list.retain(|offer| offer.0 as usize != row);
-            list.sort_unstable_by_key(|offer| offer.0);
+            if !list.is_sorted_by_key(|offer| offer.0) {
+                list.sort_unstable_by_key(|offer| offer.0);
+            }
+        });
+        let nnz = lists.iter().map(Vec::len).sum();
+        let cells = lists.into_iter().enumerate().flat_map(|(row, list)| {
             list.into_iter().map(move |(col, value)| Triplet {
                 user: UserIdx::new(row),
                 item: ItemIdx(col),

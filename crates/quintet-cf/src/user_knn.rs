@@ -137,8 +137,7 @@ impl UserKnn {
         let history = if config.use_values { train.clone() } else { with_ones(train)? };
         let lists = config.nearness().nearest(NAME, &history.transpose())?;
         let (n, nnz) = (lists.len(), lists.iter().map(Vec::len).sum());
-        let cells = lists.into_iter().enumerate().flat_map(|(u, mut list)| {
-            list.sort_unstable_by_key(|offer| offer.0);
+        let cells = lists.into_iter().enumerate().flat_map(|(u, list)| {
             let user = UserIdx::new(u);
             list.into_iter().map(move |(v, value)| Triplet { user, item: ItemIdx(v), value })
         });

@@ -44,14 +44,21 @@ impl Best {
         self.offers.truncate(k);
     }
 
-    /// The `k` best, best first.
-    pub(crate) fn finish(mut self, k: usize) -> Vec<Offer> {
-        self.cut(k);
-        self.offers.sort_unstable_by(order);
-        self.offers.truncate(k);
-        self.offers.shrink_to_fit();
-        self.offers
+    /// The `k` best, by entity.
+    pub(crate) fn finish(self, k: usize) -> Vec<Offer> {
+        best_of(self.offers, k)
     }
+}
+
+/// The `k` best of some offers, by entity; `k` is at least 1.
+pub(crate) fn best_of(mut offers: Vec<Offer>, k: usize) -> Vec<Offer> {
+    if offers.len() > k {
+        offers.select_nth_unstable_by(k - 1, order);
+        offers.truncate(k);
+    }
+    offers.sort_unstable_by_key(|offer| offer.0);
+    offers.shrink_to_fit();
+    offers
 }
 
 #[cfg(test)]
@@ -73,6 +80,7 @@ mod tests {
                 scores.iter().enumerate().map(|(i, &s)| (i as u32, f32::from(s))).collect();
             all.sort_by(order);
             all.truncate(k);
+            all.sort_by_key(|offer| offer.0);
             prop_assert_eq!(best.finish(k), all);
         }
     }

@@ -9,13 +9,14 @@
 //! number of threads.
 //!
 //! Sums are read densely where most of them are expected to be set, and by a list of those that
-//! were touched elsewhere.
+//! were touched elsewhere. Where entities share little, most of the time would go into handing
+//! offers over: there each entity sums up all its products itself, every one twice.
 
 use std::sync::Mutex;
 
 use rayon::prelude::*;
 
-use super::best::Offer;
+use super::best::{Offer, best_of};
 use super::{Best, Terms};
 
 /// Ranks that go through together: few, so that offers are held against what was kept lately.
@@ -23,6 +24,9 @@ const BLOCK: usize = 128;
 
 /// Sums are read densely when at least one addition in so many numbers is expected.
 const DENSE: usize = 8;
+
+/// Entities sum up all their products themselves up to so many additions an entity and neighbour.
+const LIGHT: usize = 4;
 
 /// What [`neighbours`] keeps.
 #[derive(Debug, Clone, Copy)]
@@ -52,7 +56,7 @@ pub(crate) struct Pair {
     pub common: f32,
 }
 
-/// The nearest of every entity, best first, by entity: those with the largest positive
+/// The nearest of every entity, each list by entity: those with the largest positive
 /// `similarity`, ties by the smaller entity.
 pub(crate) fn neighbours(
     terms: &Terms,
@@ -63,6 +67,9 @@ pub(crate) fn neighbours(
     // Unweighted sums are the numbers of common terms already.
     let counts = (options.counts || options.min_support > 1) && !terms.counts_terms();
     let walk = Walk { terms, options, counts, similarity };
+    if !counts && terms.whole_work() <= LIGHT * n * options.k {
+        return walk.one_by_one();
+    }
     let scratch: Vec<Mutex<Scratch>> =
         (0..=rayon::current_num_threads()).map(|_| Mutex::default()).collect();
     let mut best: Vec<Best> = vec![Best::default(); n];
@@ -134,6 +141,51 @@ struct Walk<'a, F> {
 }
 
 impl<F: Fn(Pair) -> f32 + Sync> Walk<'_, F> {
+    /// The nearest of every entity, each from all its products.
+    fn one_by_one(&self) -> Vec<Vec<Offer>> {
+        let n = self.terms.n_entities();
+        let mut out = vec![Vec::new(); n];
+        let lists: Vec<Vec<Offer>> = (0..n)
+            .into_par_iter()
+            .with_min_len(64)
+            .map_init(
+                || (vec![0.0f32; n], Vec::new()),
+                |(sums, touched), row| self.whole_row(row, sums, touched),
+            )
+            .collect();
+        for (&entity, list) in self.terms.order().iter().zip(lists) {
+            out[entity as usize] = list;
+        }
+        out
+    }
+
+    fn whole_row(&self, row: usize, sums: &mut [f32], touched: &mut Vec<u32>) -> Vec<Offer> {
+        self.terms.all_products(row, |other, product| {
+            if sums[other] == 0.0 {
+                touched.push(other as u32);
+            }
+            sums[other] += product;
+        });
+        let mut offers = Vec::with_capacity(touched.len());
+        let support = self.options.min_support;
+        for col in touched.drain(..).map(|col| col as usize) {
+            // A sum that went back to 0 on its way is here twice, and is 0 the second time.
+            let dot = std::mem::take(&mut sums[col]);
+            let itself = col == row;
+            if dot == 0.0 || (itself && !self.options.itself) {
+                continue;
+            }
+            if !itself && support > 1 && dot < support as f32 {
+                continue;
+            }
+            let score = (self.similarity)(Pair { row, col, dot, common: dot });
+            if score > 0.0 {
+                offers.push((self.terms.order()[col], score));
+            }
+        }
+        best_of(offers, self.options.k)
+    }
+
     /// The nearest of `row` among smaller ranks, and offers of `row` to those, by rank.
     fn row(&self, row: usize, least: &[f32], scratch: &mut Scratch) -> (Best, Vec<(u32, f32)>) {
         let n = self.terms.n_entities();
@@ -244,6 +296,7 @@ mod tests {
                 .collect();
             list.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
             list.truncate(k);
+            list.sort_by_key(|offer| offer.0);
             list
         };
         (0..n).map(row).collect()

@@ -161,6 +161,35 @@ impl Terms {
         }
     }
 
+    /// Additions that the products of all pairs take, each pair once.
+    pub(crate) fn whole_work(&self) -> usize {
+        self.places.iter().map(|p| p.1 as usize).sum()
+    }
+
+    /// As [`Terms::products`], with every other entity, not those of a smaller rank alone; the
+    /// entity itself is among them.
+    #[inline]
+    pub(crate) fn all_products(&self, rank: usize, mut add: impl FnMut(usize, f32)) {
+        for &(term, place) in self.places_of(rank) {
+            let range = self.indptr[term as usize]..self.indptr[term as usize + 1];
+            let row = &self.ranks[range.clone()];
+            match (&self.weights, &self.squares) {
+                (Some(weights), _) => {
+                    let weights = &weights[range];
+                    let own = weights[place as usize];
+                    for (&other, weight) in row.iter().zip(weights) {
+                        add(other as usize, own * weight);
+                    }
+                }
+                (None, Some(squares)) => {
+                    let square = squares[term as usize];
+                    row.iter().for_each(|&other| add(other as usize, square));
+                }
+                (None, None) => row.iter().for_each(|&other| add(other as usize, 1.0)),
+            }
+        }
+    }
+
     /// Reads one number of every line of the rows that come next: rows lie all over the memory,
     /// and many reads that wait at the same time take as long as one.
     #[inline]
@@ -189,6 +218,9 @@ impl Terms {
 /// # Errors
 /// None: the cells are those of a matrix.
 pub(crate) fn with_ones(by_term: &Interactions) -> Result<Interactions, FitError> {
+    if by_term.iter().all(|t| t.value == 1.0) {
+        return Ok(by_term.clone());
+    }
     let cells = by_term.iter().map(|t| Triplet { value: 1.0, ..t });
     let (n_users, n_items) = (by_term.n_users(), by_term.n_items());
     Ok(Interactions::from_sorted(n_users, n_items, by_term.nnz(), cells)?)
