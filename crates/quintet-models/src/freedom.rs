@@ -129,6 +129,7 @@ impl GraphRecipe for FreedomConfig {
 }
 
 /// The trained form of [`FreedomConfig`].
+#[derive(Debug, Clone)]
 pub(crate) struct FreedomNet {
     users: Weight,
     items: Weight,

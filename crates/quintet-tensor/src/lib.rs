@@ -23,6 +23,7 @@ mod ops;
 mod optim;
 #[cfg(feature = "flex")]
 mod optim_fused;
+mod optimiser;
 mod pair_kernels;
 mod pairwise;
 mod selfcheck;
@@ -68,6 +69,7 @@ pub use ops::{
     unit_rows,
 };
 pub use optim::{Adam, AdamConfig};
+pub use optimiser::{Mirror, Optimiser, OptimiserConfig, OptimiserKind, Schedule, WeightGradients};
 pub use pair_kernels::{PlacedTriple, bpr_gradients, bpr_slopes};
 pub use pairwise::{
     PairBatch, UnusedBias, check_interactions, check_training_params, clear_unused_items,

@@ -59,11 +59,22 @@ impl Adam {
 
     /// Moves every weight of `layer` that has a gradient one step down.
     pub fn step(&mut self, layer: &mut (impl Layer + ?Sized), grads: &mut Gradients) {
+        let take = |(_, weight): (String, &Weight)| weight.tensor().grad_remove(grads);
+        let found = layer.weights().into_iter().map(take).collect();
+        self.step_with(layer, found);
+    }
+
+    /// As [`Adam::step`], with the gradient of each weight, in their order.
+    pub(crate) fn step_with(
+        &mut self,
+        layer: &mut (impl Layer + ?Sized),
+        grads: Vec<Option<Tensor<2>>>,
+    ) {
         self.step += 1;
         let weights = layer.weights_mut();
         self.moments.resize_with(weights.len(), || None);
-        for (weight, moments) in weights.into_iter().zip(&mut self.moments) {
-            let Some(grad) = weight.tensor().grad_remove(grads) else { continue };
+        for ((weight, moments), grad) in weights.into_iter().zip(&mut self.moments).zip(grads) {
+            let Some(grad) = grad else { continue };
             update(&self.config, self.step, weight, moments, grad);
         }
     }

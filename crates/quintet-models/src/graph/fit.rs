@@ -7,10 +7,11 @@ use burn::prelude::*;
 use quintet_core::{Interactions, ModelState, Recommender};
 use quintet_data::{TripletBatch, TripletSampler};
 use quintet_tensor::{
-    Adam, AdamConfig, EpochStats, Fit, FitContext, FitError, Fitting, Layer, ModelEntry, Trainer,
-    TrainingData, check_interactions, check_training_params, load_weights, loss_value,
-    matrix_to_tensor, parse_params, run_epoch, save_weights,
+    EpochStats, Fit, FitContext, FitError, Fitting, Layer, ModelEntry, Optimiser, OptimiserConfig,
+    Schedule, Trainer, TrainingData, WeightGradients, check_interactions, check_training_params,
+    load_weights, loss_value, matrix_to_tensor, parse_params, run_epoch, save_weights,
 };
+use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
 
 use super::model::GraphModel;
@@ -21,13 +22,30 @@ pub(crate) fn entry<R: GraphRecipe>() -> ModelEntry {
     ModelEntry {
         name: R::NAME,
         summary: R::SUMMARY,
-        build: |params| Ok(Box::new(GraphFit::<R>(parse_params(R::NAME, params)?))),
+        build: |params| Ok(Box::new(GraphFit::<R>::parse(params)?)),
         load: |state| Ok(Box::new(GraphModel::<R>::load(state)?)),
         tiny: R::TINY,
     }
 }
 
-struct GraphFit<R>(R);
+/// The key under which every model of this family takes an [`OptimiserConfig`].
+const OPTIMISER: &str = "optimiser";
+
+/// The parameters of a model and how it is trained.
+struct GraphFit<R> {
+    recipe: R,
+    optimiser: OptimiserConfig,
+}
+
+impl<R: GraphRecipe> GraphFit<R> {
+    fn parse(params: &Value) -> Result<Self, FitError> {
+        let mut params = params.clone();
+        let given = params.as_object_mut().and_then(|all| all.remove(OPTIMISER));
+        let optimiser: OptimiserConfig = parse_params(R::NAME, &given.unwrap_or(Value::Null))?;
+        optimiser.check(R::NAME)?;
+        Ok(Self { recipe: parse_params(R::NAME, &params)?, optimiser })
+    }
+}
 
 impl<R: GraphRecipe> Fit for GraphFit<R> {
     fn name(&self) -> &str {
@@ -35,11 +53,16 @@ impl<R: GraphRecipe> Fit for GraphFit<R> {
     }
 
     fn config(&self) -> Value {
-        serde_json::to_value(&self.0).unwrap_or_default()
+        let mut all = serde_json::to_value(&self.recipe).unwrap_or_default();
+        if let Some(all) = all.as_object_mut() {
+            let optimiser = serde_json::to_value(&self.optimiser).unwrap_or_default();
+            all.insert(OPTIMISER.to_owned(), optimiser);
+        }
+        all
     }
 
     fn start(&self, data: TrainingData<'_>, context: &FitContext) -> Result<Fitting, FitError> {
-        let trainer = GraphTrainer::<R>::new(&self.0, data, context)?;
+        let trainer = GraphTrainer::<R>::new(&self.recipe, &self.optimiser, data, context)?;
         Ok(Fitting::Epochs(Box::new(trainer)))
     }
 }
@@ -48,7 +71,9 @@ impl<R: GraphRecipe> Fit for GraphFit<R> {
 pub(crate) struct GraphTrainer<R: GraphRecipe> {
     pub(crate) net: R::Net,
     recipe: R,
-    optimiser: Adam,
+    /// Its own schedule, if it was given one.
+    schedule: Option<Schedule>,
+    optimiser: Optimiser,
     sampler: Arc<TripletSampler>,
     world: World,
     context: FitContext,
@@ -58,6 +83,7 @@ pub(crate) struct GraphTrainer<R: GraphRecipe> {
 impl<R: GraphRecipe> GraphTrainer<R> {
     pub(crate) fn new(
         recipe: &R,
+        optimiser: &OptimiserConfig,
         data: TrainingData<'_>,
         context: &FitContext,
     ) -> Result<Self, FitError> {
@@ -79,7 +105,8 @@ impl<R: GraphRecipe> GraphTrainer<R> {
         Ok(Self {
             net,
             recipe: recipe.clone(),
-            optimiser: Adam::new(AdamConfig::new(training.lr)),
+            schedule: optimiser.schedule,
+            optimiser: Optimiser::new(optimiser.clone(), training.lr),
             sampler: Arc::new(TripletSampler::new(data.train)),
             world,
             context: context.clone(),
@@ -87,38 +114,70 @@ impl<R: GraphRecipe> GraphTrainer<R> {
         })
     }
 
-    /// One step on a batch; the loss before it.
+    /// One step on batch `nth` of an epoch; the loss before it.
     pub(crate) fn step(
         &mut self,
+        nth: usize,
         batch: &TripletBatch,
-        rng: &mut rand_chacha::ChaCha8Rng,
+        rng: &mut ChaCha8Rng,
     ) -> Result<f64, FitError> {
-        let loss = self.net.loss(&triples(batch), rng);
-        let value = loss.clone();
-        let mut grads = loss.backward();
-        self.optimiser.step(&mut self.net, &mut grads);
+        let (value, grads) = self.gradients(batch, rng);
+        match self.optimiser.mirrors(nth) {
+            None => self.optimiser.push(&mut self.net, grads)?,
+            Some(mirror) => {
+                self.optimiser.apply(&mut self.net, grads.scale(mirror.forward))?;
+                let (_, back) = self.gradients(batch, rng);
+                self.optimiser.apply(&mut self.net, back.scale(-mirror.back))?;
+            }
+        }
         loss_value(value)
+    }
+
+    fn gradients(
+        &mut self,
+        batch: &TripletBatch,
+        rng: &mut ChaCha8Rng,
+    ) -> (Tensor<1>, WeightGradients) {
+        let loss = self.net.loss(&triples(batch), rng);
+        let mut grads = loss.clone().backward();
+        (loss, WeightGradients::take(&self.net, &mut grads))
+    }
+
+    /// What the step size is multiplied by in `epoch`.
+    fn factor(&self, epoch: usize) -> f32 {
+        let own = Schedule::Exponential { factor: self.recipe.training().lr_decay, every: 50.0 };
+        self.schedule.unwrap_or(own).factor(epoch - 1)
     }
 }
 
 impl<R: GraphRecipe> Trainer for GraphTrainer<R> {
     fn epoch(&mut self, epoch: usize) -> Result<EpochStats, FitError> {
         let training = self.recipe.training();
-        let passed = (epoch - 1) as f32 / 50.0;
-        self.optimiser.set_lr(training.lr * training.lr_decay.powf(passed));
+        self.optimiser.set_lr(training.lr * self.factor(epoch));
         self.net.begin_epoch(epoch, self.context.seed)?;
         let sampler = Arc::clone(&self.sampler);
         let batches = sampler.epoch(self.context.seed, epoch as u64, training.batch_size);
         let mut rng = self.context.seed.rng("graph-noise", epoch as u64);
-        run_epoch(R::NAME, epoch, batches, |batch| Ok((self.step(batch, &mut rng)?, batch.len())))
+        let stats = run_epoch(R::NAME, epoch, batches.enumerate(), |(nth, batch)| {
+            Ok((self.step(*nth, batch, &mut rng)?, batch.len()))
+        })?;
+        self.optimiser.flush(&mut self.net)?;
+        Ok(stats)
     }
 
     fn model(&self) -> Result<Box<dyn Recommender>, FitError> {
+        let mut averaged = None;
+        if self.optimiser.averages() {
+            let mut net = self.net.clone();
+            self.optimiser.put_mean(&mut net);
+            averaged = Some(net);
+        }
+        let net = averaged.as_ref().unwrap_or(&self.net);
         let mut weights = ModelState::new("weights");
-        save_weights(&self.net, "", &mut weights)?;
+        save_weights(net, "", &mut weights)?;
         Ok(Box::new(GraphModel::new(
             &self.recipe,
-            &self.net,
+            net,
             weights,
             &self.world,
             Some(self.context.device.clone()),

@@ -49,7 +49,7 @@ pub(crate) trait GraphRecipe:
     const RANKS_NEW_ITEMS: bool;
 
     /// The trained form.
-    type Net: GraphNet + 'static;
+    type Net: GraphNet + Clone + 'static;
 
     /// What the training loop needs.
     fn training(&self) -> Training;

@@ -5,7 +5,8 @@ use quintet_core::{
 };
 use quintet_data::TripletBatch;
 use quintet_tensor::{
-    Device, FitContext, Layer, Trainer, TrainingData, matrix_to_tensor, tensor_to_matrix,
+    Device, FitContext, Layer, OptimiserConfig, Trainer, TrainingData, matrix_to_tensor,
+    tensor_to_matrix,
 };
 use serde_json::Value;
 
@@ -42,7 +43,8 @@ pub(crate) fn check<R: GraphRecipe>() {
     let recipe: R = serde_json::from_value(case["params"].clone()).unwrap();
     let context = FitContext { device: Device::flex(), seed: SeedStream::new(1) };
     let data = TrainingData::new(&train, &features);
-    let mut trainer = GraphTrainer::<R>::new(&recipe, data, &context).unwrap();
+    let mut trainer =
+        GraphTrainer::<R>::new(&recipe, &OptimiserConfig::default(), data, &context).unwrap();
     set_weights(&mut trainer.net, &case);
     trainer.net.begin_epoch(1, context.seed).unwrap();
 
@@ -56,7 +58,7 @@ pub(crate) fn check<R: GraphRecipe>() {
         negatives: list("negatives"),
         ..TripletBatch::default()
     };
-    let loss = trainer.step(&batch, &mut context.seed.rng("parity", 0)).unwrap();
+    let loss = trainer.step(0, &batch, &mut context.seed.rng("parity", 0)).unwrap();
     let expected = case["loss"].as_f64().unwrap();
     assert!((loss - expected).abs() < TOLERANCE * (1.0 + expected.abs()), "{loss} {expected}");
     check_gradients(&trainer.net, &trainer.save().unwrap(), &case);

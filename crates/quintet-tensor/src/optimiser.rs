@@ -1,0 +1,595 @@
+//! Optimisers, schedules, clipping and averages over the weights of a layer.
+//!
+//! ```text
+//! adam      Kingma & Ba, ICLR 2015                adamw    decoupled decay, Loshchilov & Hutter, ICLR 2019
+//! sgd       v ← μ v + g;  x ← x - lr v            adagrad  s ← s + g²;  x ← x - lr g / (√s + ε), Duchi et al., JMLR 2011
+//! ```
+//! Gradients can be kept for several batches, cut to a norm over all weights together (Pascanu et
+//! al., ICML 2013), and taken twice with opposite signs (Mirror Gradient, Zhong et al., WWW 2024).
+
+use burn::prelude::*;
+use burn::tensor::Gradients;
+use quintet_core::ModelState;
+use serde::{Deserialize, Serialize};
+
+use crate::{Adam, AdamConfig, FitError, Layer, matrix_to_tensor, tensor_to_matrix, tensor_to_vec};
+
+/// Which optimiser.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OptimiserKind {
+    /// Two moments; weight decay, if any, is part of the gradient.
+    #[default]
+    Adam,
+    /// Adam with decay apart from the moments.
+    AdamW,
+    /// Plain steps, with momentum if asked for.
+    Sgd,
+    /// Steps that shrink with the gradients so far.
+    Adagrad,
+}
+
+/// How the step size changes over the epochs.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Schedule {
+    /// It does not.
+    #[default]
+    Constant,
+    /// Times `factor` every `every` epochs, smoothly: `factor^(passed / every)`.
+    Exponential {
+        /// Between 0 and 1.
+        factor: f32,
+        /// Epochs, above 0.
+        every: f32,
+    },
+    /// Times `factor` at every multiple of `every` epochs.
+    Step {
+        /// Between 0 and 1.
+        factor: f32,
+        /// Epochs, at least 1.
+        every: usize,
+    },
+    /// Down a half cosine to `floor` times the start within `epochs`, and constant then
+    /// (Loshchilov & Hutter, ICLR 2017, without restarts).
+    Cosine {
+        /// At least 1.
+        epochs: usize,
+        /// Share of the first step size at the end.
+        floor: f32,
+    },
+    /// Down a line to `floor` times the start within `epochs`, and constant then.
+    Linear {
+        /// At least 1.
+        epochs: usize,
+        /// Share of the first step size at the end.
+        floor: f32,
+    },
+}
+
+impl Schedule {
+    /// What the step size is multiplied by when `passed` epochs are done.
+    pub fn factor(&self, passed: usize) -> f32 {
+        let share = |epochs: usize| (passed as f32 / epochs.max(1) as f32).min(1.0);
+        match *self {
+            Schedule::Constant => 1.0,
+            Schedule::Exponential { factor, every } => factor.powf(passed as f32 / every),
+            Schedule::Step { factor, every } => factor.powi((passed / every.max(1)) as i32),
+            Schedule::Cosine { epochs, floor } => {
+                let fall = 0.5 * (1.0 + (std::f32::consts::PI * share(epochs)).cos());
+                floor + (1.0 - floor) * fall
+            }
+            Schedule::Linear { epochs, floor } => 1.0 - (1.0 - floor) * share(epochs),
+        }
+    }
+}
+
+/// Mirror Gradient: every `every`-th batch takes a step of `forward · g`, and then, on the same
+/// batch, one of `-back · g`.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Mirror {
+    /// Batches, at least 1.
+    pub every: usize,
+    /// `α₁`.
+    pub forward: f32,
+    /// `α₂`.
+    pub back: f32,
+}
+
+impl Default for Mirror {
+    fn default() -> Self {
+        Self { every: 3, forward: 1.0, back: 0.1 }
+    }
+}
+
+/// The `optimiser` table of a model's parameters.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct OptimiserConfig {
+    /// Which one.
+    pub kind: OptimiserKind,
+    /// Weight decay.
+    pub weight_decay: f32,
+    /// Momentum of `sgd`, in `[0, 1)`.
+    pub momentum: f32,
+    /// How the step size changes; the model's own schedule when it is not given.
+    pub schedule: Option<Schedule>,
+    /// Greatest norm of all gradients together.
+    pub clip_norm: Option<f32>,
+    /// Batches whose mean gradient makes a step, at least 1.
+    pub accumulate: usize,
+    /// Weights that are kept are a running mean with this decay (EMA), in `[0, 1)`.
+    pub ema: Option<f32>,
+    /// Steps forward and back.
+    pub mirror: Option<Mirror>,
+}
+
+impl Default for OptimiserConfig {
+    fn default() -> Self {
+        Self {
+            kind: OptimiserKind::Adam,
+            weight_decay: 0.0,
+            momentum: 0.0,
+            schedule: None,
+            clip_norm: None,
+            accumulate: 1,
+            ema: None,
+            mirror: None,
+        }
+    }
+}
+
+impl OptimiserConfig {
+    /// Checks the ranges.
+    ///
+    /// # Errors
+    /// [`FitError::Config`] that names the model and the key.
+    pub fn check(&self, model: &str) -> Result<(), FitError> {
+        let below_one = |v: f32| (0.0..1.0).contains(&v);
+        let positive = |v: f32| v.is_finite() && v > 0.0;
+        let decays = |s: &Schedule| match *s {
+            Schedule::Constant => true,
+            Schedule::Exponential { factor, every } => {
+                factor > 0.0 && factor <= 1.0 && positive(every)
+            }
+            Schedule::Step { factor, every } => factor > 0.0 && factor <= 1.0 && every > 0,
+            Schedule::Cosine { epochs, floor } | Schedule::Linear { epochs, floor } => {
+                epochs > 0 && (0.0..=1.0).contains(&floor)
+            }
+        };
+        let checks: [(&str, bool, &str, String); 7] = [
+            (
+                "weight_decay",
+                self.weight_decay >= 0.0 && self.weight_decay.is_finite(),
+                "at least 0",
+                self.weight_decay.to_string(),
+            ),
+            ("momentum", below_one(self.momentum), "in [0, 1)", self.momentum.to_string()),
+            (
+                "schedule",
+                self.schedule.as_ref().is_none_or(decays),
+                "a factor in (0, 1], a floor in [0, 1] and at least one epoch",
+                format!("{:?}", self.schedule),
+            ),
+            (
+                "clip_norm",
+                self.clip_norm.is_none_or(positive),
+                "above 0",
+                format!("{:?}", self.clip_norm),
+            ),
+            ("accumulate", self.accumulate > 0, "at least 1", self.accumulate.to_string()),
+            ("ema", self.ema.is_none_or(below_one), "in [0, 1)", format!("{:?}", self.ema)),
+            (
+                "mirror",
+                self.mirror.is_none_or(|m| m.every > 0 && positive(m.forward) && positive(m.back)),
+                "every at least 1, forward and back above 0",
+                format!("{:?}", self.mirror),
+            ),
+        ];
+        match checks.into_iter().find(|(_, holds, _, _)| !holds) {
+            None => Ok(()),
+            Some((key, _, expected, found)) => Err(FitError::Config {
+                model: model.into(),
+                reason: format!("optimiser.{key} must be {expected}; found {found}"),
+            }),
+        }
+    }
+}
+
+/// Gradients of the weights of a layer, in their order.
+#[derive(Debug, Clone)]
+pub struct WeightGradients(Vec<Option<Tensor<2>>>);
+
+impl WeightGradients {
+    /// Takes those of `layer` out of a backward pass.
+    pub fn take(layer: &(impl Layer + ?Sized), grads: &mut Gradients) -> Self {
+        let take = |(_, weight): (String, &crate::Weight)| weight.tensor().grad_remove(grads);
+        Self(layer.weights().into_iter().map(take).collect())
+    }
+
+    /// Adds others, weight by weight.
+    pub fn add(self, others: Self) -> Self {
+        let sum = |(a, b): (Option<Tensor<2>>, Option<Tensor<2>>)| match (a, b) {
+            (Some(a), Some(b)) => Some(a + b),
+            (a, b) => a.or(b),
+        };
+        Self(self.0.into_iter().zip(others.0).map(sum).collect())
+    }
+
+    /// Every number times `factor`.
+    pub fn scale(self, factor: f32) -> Self {
+        let scale = |g: Option<Tensor<2>>| g.map(|g| g * factor);
+        Self(self.0.into_iter().map(scale).collect())
+    }
+
+    /// The root of the sum of all squares.
+    ///
+    /// # Errors
+    /// The device failed.
+    pub fn norm(&self) -> Result<f32, FitError> {
+        let mut sum = 0.0f64;
+        for grad in self.0.iter().flatten() {
+            let square =
+                tensor_to_vec(grad.clone().powi_scalar(2).sum()).map_err(FitError::Device)?;
+            sum += square.first().copied().map_or(f64::NAN, f64::from);
+        }
+        Ok(sum.sqrt() as f32)
+    }
+
+    /// As they are where their norm is at most `limit`, shorter elsewhere.
+    ///
+    /// # Errors
+    /// The device failed.
+    pub fn clip(self, limit: f32) -> Result<Self, FitError> {
+        let norm = self.norm()?;
+        Ok(if norm > limit { self.scale(limit / norm) } else { self })
+    }
+}
+
+/// An optimiser with its state.
+#[derive(Debug, Clone)]
+pub struct Optimiser {
+    config: OptimiserConfig,
+    lr: f32,
+    adam: Adam,
+    /// Velocities of SGD, sums of squares of Adagrad.
+    slots: Vec<Option<Tensor<2>>>,
+    pending: Option<(WeightGradients, usize)>,
+    /// The running mean of each weight.
+    mean: Vec<Tensor<2>>,
+}
+
+impl Optimiser {
+    /// A fresh one with its first step size.
+    pub fn new(config: OptimiserConfig, lr: f32) -> Self {
+        let decay = if config.kind == OptimiserKind::AdamW { config.weight_decay } else { 0.0 };
+        let adam = Adam::new(AdamConfig { weight_decay: decay, ..AdamConfig::new(lr) });
+        Self { config, lr, adam, slots: Vec::new(), pending: None, mean: Vec::new() }
+    }
+
+    /// Changes the step size; the state stays.
+    pub fn set_lr(&mut self, lr: f32) {
+        self.lr = lr;
+        self.adam.set_lr(lr);
+    }
+
+    /// Whether batch `nth` of an epoch, counted from 0, goes forward and back.
+    pub fn mirrors(&self, nth: usize) -> Option<Mirror> {
+        self.config.mirror.filter(|m| (nth + 1).is_multiple_of(m.every))
+    }
+
+    /// Takes the gradients of a batch; steps when enough of them have come.
+    ///
+    /// # Errors
+    /// The device failed.
+    pub fn push(
+        &mut self,
+        layer: &mut (impl Layer + ?Sized),
+        grads: WeightGradients,
+    ) -> Result<(), FitError> {
+        let (sum, count) = match self.pending.take() {
+            Some((sum, count)) => (sum.add(grads), count + 1),
+            None => (grads, 1),
+        };
+        if count < self.config.accumulate {
+            self.pending = Some((sum, count));
+            return Ok(());
+        }
+        let mean = if count > 1 { sum.scale(1.0 / count as f32) } else { sum };
+        self.apply(layer, mean)
+    }
+
+    /// Steps with what is left of an epoch whose batches were not a multiple of `accumulate`.
+    ///
+    /// # Errors
+    /// The device failed.
+    pub fn flush(&mut self, layer: &mut (impl Layer + ?Sized)) -> Result<(), FitError> {
+        match self.pending.take() {
+            Some((sum, count)) => self.apply(layer, sum.scale(1.0 / count as f32)),
+            None => Ok(()),
+        }
+    }
+
+    /// One step.
+    ///
+    /// # Errors
+    /// The device failed.
+    pub fn apply(
+        &mut self,
+        layer: &mut (impl Layer + ?Sized),
+        grads: WeightGradients,
+    ) -> Result<(), FitError> {
+        let grads = match self.config.clip_norm {
+            Some(limit) => grads.clip(limit)?,
+            None => grads,
+        };
+        match self.config.kind {
+            OptimiserKind::Adam | OptimiserKind::AdamW => {
+                let grads = self.decayed(layer, grads);
+                self.adam.step_with(layer, grads.0);
+            }
+            OptimiserKind::Sgd | OptimiserKind::Adagrad => {
+                let grads = self.decayed(layer, grads);
+                self.plain_step(layer, grads);
+            }
+        }
+        self.average(layer);
+        Ok(())
+    }
+
+    /// Gradients with the decay that is part of them.
+    fn decayed(&self, layer: &(impl Layer + ?Sized), grads: WeightGradients) -> WeightGradients {
+        let decay = self.config.weight_decay;
+        if decay == 0.0 || self.config.kind == OptimiserKind::AdamW {
+            return grads;
+        }
+        let one = |((_, weight), grad): ((String, &crate::Weight), Option<Tensor<2>>)| {
+            grad.map(|g| g + weight.tensor().inner() * decay)
+        };
+        WeightGradients(layer.weights().into_iter().zip(grads.0).map(one).collect())
+    }
+
+    fn plain_step(&mut self, layer: &mut (impl Layer + ?Sized), grads: WeightGradients) {
+        let (lr, momentum) = (self.lr, self.config.momentum);
+        let adagrad = self.config.kind == OptimiserKind::Adagrad;
+        let weights = layer.weights_mut();
+        self.slots.resize_with(weights.len(), || None);
+        for ((weight, grad), slot) in weights.into_iter().zip(grads.0).zip(&mut self.slots) {
+            let Some(grad) = grad else { continue };
+            let step = if adagrad {
+                let square = grad.clone().powi_scalar(2);
+                let sum = slot.take().map_or(square.clone(), |s| s + square);
+                *slot = Some(sum.clone());
+                grad / (sum.sqrt() + 1e-10)
+            } else if momentum > 0.0 {
+                let velocity = slot.take().map_or(grad.clone(), |v| v * momentum + grad);
+                *slot = Some(velocity.clone());
+                velocity
+            } else {
+                grad
+            };
+            let moved = weight.tensor().inner() - step * lr;
+            let tracked = weight.tensor().device().is_autodiff();
+            weight.set(if tracked { moved.autodiff() } else { moved });
+        }
+    }
+
+    fn average(&mut self, layer: &(impl Layer + ?Sized)) {
+        let Some(decay) = self.config.ema else { return };
+        let now = layer.weights().into_iter().map(|(_, w)| w.tensor().inner());
+        self.mean = if self.mean.is_empty() {
+            now.collect()
+        } else {
+            let mean = std::mem::take(&mut self.mean).into_iter().zip(now);
+            mean.map(|(mean, now)| mean * decay + now * (1.0 - decay)).collect()
+        };
+    }
+
+    /// Puts the running mean of the weights in their place; does nothing without one.
+    pub fn put_mean(&self, layer: &mut (impl Layer + ?Sized)) {
+        for (weight, mean) in layer.weights_mut().into_iter().zip(&self.mean) {
+            let tracked = weight.tensor().device().is_autodiff();
+            weight.set(if tracked { mean.clone().autodiff() } else { mean.clone() });
+        }
+    }
+
+    /// Whether there is a running mean.
+    pub fn averages(&self) -> bool {
+        !self.mean.is_empty()
+    }
+
+    /// Adds the state to `state` under `prefix`. Gradients that wait are not part of it: call
+    /// [`Optimiser::flush`] at the end of an epoch.
+    ///
+    /// # Errors
+    /// The device failed.
+    pub fn save(&self, prefix: &str, state: &mut ModelState) -> Result<(), FitError> {
+        self.adam.save(prefix, state)?;
+        let host = |t: &Tensor<2>| tensor_to_matrix(t.clone()).map_err(FitError::Device);
+        for (i, slot) in self.slots.iter().enumerate() {
+            if let Some(slot) = slot {
+                state.put(format!("{prefix}{i}.slot"), host(slot)?);
+            }
+        }
+        for (i, mean) in self.mean.iter().enumerate() {
+            state.put(format!("{prefix}{i}.mean"), host(mean)?);
+        }
+        Ok(())
+    }
+
+    /// Reads back what [`Optimiser::save`] wrote, for `layer`.
+    ///
+    /// # Errors
+    /// An array is missing or has another shape.
+    pub fn load(
+        &mut self,
+        layer: &(impl Layer + ?Sized),
+        prefix: &str,
+        state: &ModelState,
+        device: &Device,
+    ) -> Result<(), FitError> {
+        self.adam.load(layer, prefix, state, device)?;
+        let plain = device.clone().inner();
+        self.pending = None;
+        let read = |i: usize, part: &str, [rows, cols]: [usize; 2]| {
+            let key = format!("{prefix}{i}.{part}");
+            if !state.tensors.contains_key(&key) {
+                return Ok(None);
+            }
+            let matrix = state.shaped(&key, rows, cols).map_err(FitError::from)?;
+            Ok::<_, FitError>(Some(matrix_to_tensor(matrix, &plain)))
+        };
+        let shapes: Vec<[usize; 2]> = layer.weights().iter().map(|(_, w)| w.dims()).collect();
+        let all = |part: &str| {
+            shapes.iter().enumerate().map(|(i, s)| read(i, part, *s)).collect::<Result<Vec<_>, _>>()
+        };
+        self.slots = all("slot")?;
+        self.mean = all("mean")?.into_iter().flatten().collect();
+        Ok(())
+    }
+}
+
+#[cfg(all(test, feature = "flex"))]
+mod tests {
+    use super::*;
+    use crate::Weight;
+    use quintet_core::Matrix;
+
+    struct One(Weight);
+
+    impl Layer for One {
+        fn weights(&self) -> Vec<(String, &Weight)> {
+            vec![("w".into(), &self.0)]
+        }
+
+        fn weights_mut(&mut self) -> Vec<&mut Weight> {
+            vec![&mut self.0]
+        }
+    }
+
+    fn start() -> One {
+        let device = Device::flex().autodiff();
+        One(Weight::new(&Matrix::from_vec(1, 2, vec![1.0, -2.0]).unwrap(), &device))
+    }
+
+    /// The gradient of `½ Σ x²` is `x`.
+    fn gradients(layer: &One) -> WeightGradients {
+        let mut grads = (layer.0.tensor().powi_scalar(2).sum() * 0.5).backward();
+        WeightGradients::take(layer, &mut grads)
+    }
+
+    fn values(layer: &One) -> Vec<f32> {
+        layer.0.to_matrix().unwrap().into_vec()
+    }
+
+    fn after(config: OptimiserConfig, steps: usize) -> Vec<f32> {
+        let mut layer = start();
+        let mut optimiser = Optimiser::new(config, 0.1);
+        for _ in 0..steps {
+            let grads = gradients(&layer);
+            optimiser.push(&mut layer, grads).unwrap();
+        }
+        values(&layer)
+    }
+
+    fn close(found: &[f32], expected: &[f32]) {
+        let close = found.iter().zip(expected).all(|(f, e)| (f - e).abs() < 1e-5);
+        assert!(close, "{found:?} {expected:?}");
+    }
+
+    #[test]
+    fn steps_by_hand() {
+        let of = |kind| OptimiserConfig { kind, ..OptimiserConfig::default() };
+        close(&after(of(OptimiserKind::Sgd), 1), &[0.9, -1.8]);
+        // v = 1, then 0.5 + 0.9 = 1.4: 1 - 0.1 - 0.14.
+        let momentum = OptimiserConfig { momentum: 0.5, ..of(OptimiserKind::Sgd) };
+        close(&after(momentum, 2), &[0.76, -1.52]);
+        // The first step of Adagrad and Adam is the step size.
+        close(&after(of(OptimiserKind::Adagrad), 1), &[0.9, -1.9]);
+        close(&after(of(OptimiserKind::Adam), 1), &[0.9, -1.9]);
+        // 1 - 0.1 · (1 + 0.5 · 1).
+        let decay = OptimiserConfig { weight_decay: 0.5, ..of(OptimiserKind::Sgd) };
+        close(&after(decay, 1), &[0.85, -1.7]);
+        let decoupled = OptimiserConfig { weight_decay: 0.5, ..of(OptimiserKind::AdamW) };
+        close(&after(decoupled, 1), &[0.95 - 0.1, -1.9 + 0.1]);
+    }
+
+    #[test]
+    fn gradients_are_cut_together_and_kept_for_several_batches() {
+        let sgd = || OptimiserConfig { kind: OptimiserKind::Sgd, ..OptimiserConfig::default() };
+        // The norm of (1, -2) is √5.
+        let clipped = OptimiserConfig { clip_norm: Some(1.0), ..sgd() };
+        let root = 5f32.sqrt();
+        close(&after(clipped, 1), &[1.0 - 0.1 / root, -2.0 + 0.2 / root]);
+        let every_other = OptimiserConfig { accumulate: 2, ..sgd() };
+        close(&after(every_other.clone(), 1), &[1.0, -2.0]);
+        close(&after(every_other.clone(), 2), &[0.9, -1.8]);
+        let mut layer = start();
+        let mut optimiser = Optimiser::new(every_other, 0.1);
+        let grads = gradients(&layer);
+        optimiser.push(&mut layer, grads).unwrap();
+        optimiser.flush(&mut layer).unwrap();
+        close(&values(&layer), &[0.9, -1.8]);
+    }
+
+    #[test]
+    fn the_mean_of_the_weights_is_kept_and_saved() {
+        let config = OptimiserConfig {
+            kind: OptimiserKind::Sgd,
+            momentum: 0.5,
+            ema: Some(0.5),
+            ..OptimiserConfig::default()
+        };
+        let mut layer = start();
+        let mut optimiser = Optimiser::new(config.clone(), 0.1);
+        for _ in 0..2 {
+            let grads = gradients(&layer);
+            optimiser.push(&mut layer, grads).unwrap();
+        }
+        let mut state = ModelState::new("test");
+        optimiser.save("o.", &mut state).unwrap();
+        let mut other = Optimiser::new(config, 0.1);
+        other.load(&layer, "o.", &state, &Device::flex().autodiff()).unwrap();
+        let mut mean = start();
+        other.put_mean(&mut mean);
+        // After the steps 0.9 and 0.76.
+        close(&values(&mean), &[0.83, -1.66]);
+        let (mut a, mut b) = (start(), start());
+        a.0.set(layer.0.tensor());
+        b.0.set(layer.0.tensor());
+        let (g, h) = (gradients(&a), gradients(&b));
+        optimiser.push(&mut a, g).unwrap();
+        other.push(&mut b, h).unwrap();
+        assert_eq!(values(&a), values(&b));
+    }
+
+    #[test]
+    fn schedules_by_hand() {
+        let close = |s: Schedule, passed, expected: f32| {
+            assert!((s.factor(passed) - expected).abs() < 1e-6, "{s:?} {passed}");
+        };
+        close(Schedule::Constant, 9, 1.0);
+        close(Schedule::Exponential { factor: 0.25, every: 2.0 }, 1, 0.5);
+        close(Schedule::Step { factor: 0.5, every: 3 }, 7, 0.25);
+        close(Schedule::Cosine { epochs: 4, floor: 0.0 }, 2, 0.5);
+        close(Schedule::Cosine { epochs: 4, floor: 0.1 }, 9, 0.1);
+        close(Schedule::Linear { epochs: 4, floor: 0.2 }, 2, 0.6);
+    }
+
+    #[test]
+    fn settings_out_of_range_are_named() {
+        for (text, key) in [
+            (r#"{"momentum": 1.0}"#, "momentum"),
+            (r#"{"clip_norm": 0.0}"#, "clip_norm"),
+            (r#"{"accumulate": 0}"#, "accumulate"),
+            (r#"{"ema": 1.5}"#, "ema"),
+            (r#"{"schedule": {"step": {"factor": 2.0, "every": 1}}}"#, "schedule"),
+            (r#"{"mirror": {"every": 0}}"#, "mirror"),
+        ] {
+            let config: OptimiserConfig = serde_json::from_str(text).unwrap();
+            let error = config.check("m").unwrap_err().to_string();
+            assert!(error.contains(&format!("optimiser.{key}")), "{error}");
+        }
+    }
+}
