@@ -36,6 +36,11 @@
 //! parameters, on the threads given (all by default). Trials go to standard error as they end.
 #![allow(clippy::print_stdout, clippy::print_stderr)] // a program that talks to its user
 
+#[path = "../crates/quintet-cli/src/allocator.rs"]
+mod allocator;
+#[path = "shared/split.rs"]
+mod split;
+
 use std::io::Write as _;
 use std::sync::Mutex;
 use std::time::Instant;
@@ -43,9 +48,8 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 use quintet::Registries;
 use quintet::core::{
-    FeatureSet, Held, Interactions, ModalityFeatures, Recommender, SeedStream, Test, UserIdx, Valid,
+    FeatureSet, Held, Interactions, Recommender, SeedStream, Test, UserIdx, Valid,
 };
-use quintet::data::read_npy_matrix;
 use quintet::metrics::{
     BootstrapConfig, EvalConfig, bootstrap_mean, evaluate, paired_bootstrap, paired_t_test,
 };
@@ -145,46 +149,13 @@ struct Split {
     features: FeatureSet,
 }
 
-fn read(path: &str, features: &[String]) -> Result<Split> {
-    let text = std::fs::read_to_string(path).with_context(|| path.to_owned())?;
-    let mut parts: [Vec<(u32, u32)>; 3] = Default::default();
-    for (number, line) in text.lines().enumerate().skip(1) {
-        let fields: Vec<u32> = line
-            .split('\t')
-            .map(str::parse)
-            .collect::<Result<_, _>>()
-            .with_context(|| format!("{path}, line {}: three whole numbers", number + 1))?;
-        let &[user, item, part @ 0..=2] = &fields[..] else {
-            bail!("{path}, line {}: expected user, item and 0, 1 or 2", number + 1)
-        };
-        parts[part as usize].push((user, item));
+impl Split {
+    fn read(path: &str, features: &[String]) -> Result<Self> {
+        let ([train, valid, test], features) = split::read(path, features)?;
+        let pairs = train.iter().chain(valid.iter()).map(|t| (t.user.0, t.item.0));
+        let known = Interactions::from_pairs(train.n_users(), train.n_items(), pairs)?;
+        Ok(Self { train, valid: Held::new(valid), test: Held::new(test), known, features })
     }
-    let all = || parts.iter().flatten();
-    let n_users = all().map(|p| p.0 as usize + 1).max().unwrap_or(0);
-    let n_items = all().map(|p| p.1 as usize + 1).max().unwrap_or(0);
-    let matrix = |cells: Vec<(u32, u32)>| Interactions::from_pairs(n_users, n_items, cells);
-    let known = matrix([&parts[0][..], &parts[1]].concat())?;
-    let [train, valid, test] = parts;
-    println!(
-        "{path}: {n_users} users, {n_items} items, {} / {} / {} pairs",
-        train.len(),
-        valid.len(),
-        test.len()
-    );
-    let mut set = FeatureSet::new(n_items);
-    for text in features {
-        let (modality, file) = text.split_once('=').context("--features MODALITY=FILE.npy")?;
-        let rows = read_npy_matrix(file.as_ref())?;
-        let present = (0..rows.rows()).map(|i| rows.row(i).iter().any(|v| *v != 0.0)).collect();
-        set.push(ModalityFeatures::new(modality.parse()?, rows, present)?)?;
-    }
-    Ok(Split {
-        train: matrix(train)?,
-        valid: Held::new(matrix(valid)?),
-        test: Held::new(matrix(test)?),
-        known,
-        features: set,
-    })
 }
 
 struct Bench<'a> {
@@ -397,6 +368,7 @@ fn print_row(row: &Value) {
 }
 
 fn main() -> Result<()> {
+    allocator::keep_freed_memory();
     let (mut paths, mut features) = (Vec::new(), Vec::new());
     let (mut only, mut out) = (None, None);
     let mut args = std::env::args().skip(1);
@@ -422,7 +394,7 @@ fn main() -> Result<()> {
         )
     };
     let plan: Plan = toml::from_str(&std::fs::read_to_string(grid)?)?;
-    let split = read(data, &features)?;
+    let split = Split::read(data, &features)?;
     let device = open_device(DeviceChoice::Flex)?.device;
     let context = FitContext { device, seed: SeedStream::new(1) };
     let known = Registries::new()?;

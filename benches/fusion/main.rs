@@ -14,6 +14,8 @@
 //! backward pass of each layer instead, for `benches/peers/fusion.py`.
 #![allow(clippy::print_stdout, clippy::print_stderr)] // a program that talks to its user
 
+#[path = "../../crates/quintet-cli/src/allocator.rs"]
+mod allocator;
 mod decide;
 mod learn;
 mod plot;
@@ -76,6 +78,7 @@ pub(crate) struct Table {
 }
 
 fn main() -> Result<()> {
+    allocator::keep_freed_memory();
     let options = Options::parse()?;
     if let Some(path) = &options.speed {
         return speed::measure(path, options.only.as_deref());
