@@ -14,6 +14,7 @@ pub use quintet_fusion as fusion;
 pub use quintet_ingest as ingest;
 pub use quintet_metrics as metrics;
 pub use quintet_models as models;
+pub use quintet_rules as rules;
 pub use quintet_tensor as tensor;
 pub use quintet_train as train;
 pub use registries::Registries;

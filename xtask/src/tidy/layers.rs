@@ -15,6 +15,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("quintet-tensor", 1),
     ("quintet-data", 1),
     ("quintet-metrics", 1),
+    ("quintet-rules", 1),
     ("quintet-ingest", 2),
     ("quintet-text", 2),
     ("quintet-image", 2),
@@ -45,7 +46,7 @@ const ENCODERS: &[&str] =
 
 /// Crates that must compile without the tensor framework, directly and through others.
 const WITHOUT_BURN: &[&str] =
-    &["quintet-core", "quintet-data", "quintet-metrics", "quintet-ingest", XTASK];
+    &["quintet-core", "quintet-data", "quintet-metrics", "quintet-rules", "quintet-ingest", XTASK];
 
 /// Who may switch on a backend in a normal dependency or by default.
 const PICKS_BACKEND: &[&str] = &["quintet-cli", "quintet-examples", "quintet-benches"];
