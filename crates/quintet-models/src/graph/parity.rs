@@ -33,8 +33,13 @@ fn same(what: &str, found: &Matrix, expected: &Value) {
 /// The loss of a batch, the gradient of every weight, and the vectors before the step, are those
 /// of PyTorch.
 pub(crate) fn check<R: GraphRecipe>() {
+    check_case::<R>(R::NAME);
+}
+
+/// The same with the numbers of another file than the one that has the model's name.
+pub(crate) fn check_case<R: GraphRecipe>(name: &str) {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/graph_torch/");
-    let text = std::fs::read_to_string(format!("{folder}{}.json", R::NAME)).unwrap();
+    let text = std::fs::read_to_string(format!("{folder}{name}.json")).unwrap();
     let case: Value = serde_json::from_str(&text).unwrap();
     let size = |key: &str| case[key].as_u64().unwrap() as usize;
     let pairs: Vec<(u32, u32)> = serde_json::from_value(case["train"].clone()).unwrap();
