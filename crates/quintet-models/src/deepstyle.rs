@@ -117,6 +117,7 @@ impl DeepStyleConfig {
         if n == 0 {
             let mut known: Vec<String> =
                 given.names().iter().filter_map(|n| attribute_of(n)).collect();
+            known.sort();
             known.dedup();
             let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
             let wanted = self.attribute.as_deref().unwrap_or("any");

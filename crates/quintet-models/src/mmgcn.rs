@@ -22,7 +22,7 @@
 //! `O(layers · (nnz · dim + (users + items) · dim²))`.
 
 use burn::prelude::*;
-use quintet_core::{Interactions, ItemIdx, Matrix, Modality, UserIdx};
+use quintet_core::{Interactions, ItemIdx, Modality, UserIdx};
 use quintet_tensor::{
     FitError, Layer, Linear, SparseProduct, SparseRows, Weight, leaky_relu, select_rows, unit_rows,
     xavier_normal,
