@@ -8,8 +8,8 @@
 //! X_m = norm(leaky(W_m x_m + b_m)) k_m,   P_m = norm(P_m)          prototypes of users
 //! T times:  P_m ← norm(P_m + Σ_{i ∈ N(u)} a_ui X_m,i)
 //!           a_ui = softmax over the items i of u that have m of P_m,u · X_m,i
-//! C_m,u = P_m,u + Σ_i a_ui X_m,i          with the last prototypes
-//! C_m,i = X_m,i + Σ_u a_iu P_m,u          a_iu: softmax over the users u of i, of the same products
+//! C_m,u = P_m,u + Σ_i a_ui X_m,i         with the last prototypes
+//! C_m,i = X_m,i + Σ_u a_iu P_m,u         a_iu: softmax over the users u of i, of the same products
 //! w_ui = relu(max_m t_i,m a^m_ui)         t: how far to trust a modality of the one who speaks
 //! w_iu = relu(max_m t_u,m a^m_iu)
 //! Z = E + Ŵ E + Ŵ² E + …                  Ŵ: the refined graph, both ways; `layers` products

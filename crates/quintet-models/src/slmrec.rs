@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! H_0 = LGN([E_u ; E_i]),   H_m = LGN([E_u ; k_m (W_m x_m + b_m)])       LGN: mean of the layers
-//! z_u = [H_0 ; H_1 ; …]_u F_U + f_U        z_i = [H_0 ; H_1 ; …]_i F_I + f_I       score = z_u · z_i
+//! z_u = [H_0 ; H_1 ; …]_u F_U + f_U      z_i = [H_0 ; H_1 ; …]_i F_I + f_I      score = z_u · z_i
 //! view(i) = F_I of the row after `task`:
 //!     drop   each number is 0 with probability `drop`, the others grow
 //!     mask   the block of one modality, drawn for each item, is 0
