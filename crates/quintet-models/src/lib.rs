@@ -2,17 +2,34 @@
 
 mod content;
 mod content_model;
+mod deepstyle;
 mod freedom;
 mod graph;
+mod grcn;
+mod item_matrix;
+mod itemknn_content;
+mod mmgcn;
+mod mmgf;
 mod projections;
+mod slmrec;
 mod two_tower;
 mod vbpr;
+mod vbpr_benchmark;
+mod vbpr_paper;
 
+pub use deepstyle::DeepStyleConfig;
 pub use freedom::FreedomConfig;
+pub use grcn::{GrcnConfig, GrcnRefine};
+pub use itemknn_content::{ContentCut, ItemKnnContentConfig};
+pub use mmgcn::MmgcnConfig;
+pub use mmgf::{MmGfConfig, MmGfFilter};
 use quintet_core::{Registry, RegistryError};
 use quintet_tensor::ModelEntry;
+pub use slmrec::{SlmrecConfig, SlmrecTask};
 pub use two_tower::{Candidates, TwoTowerConfig};
 pub use vbpr::VbprConfig;
+pub use vbpr_benchmark::VbprBenchmarkConfig;
+pub use vbpr_paper::VbprPaperConfig;
 
 /// Adds every model of this crate.
 ///
@@ -22,5 +39,13 @@ pub fn register(r: &mut Registry<ModelEntry>) -> Result<(), RegistryError> {
     r.add(vbpr::entry())?;
     r.add(two_tower::entry())?;
     r.add(graph::entry::<FreedomConfig>())?;
+    r.add(item_matrix::entry::<ItemKnnContentConfig>())?;
+    r.add(item_matrix::entry::<MmGfConfig>())?;
+    r.add(graph::entry::<VbprBenchmarkConfig>())?;
+    r.add(graph::entry::<VbprPaperConfig>())?;
+    r.add(graph::entry::<DeepStyleConfig>())?;
+    r.add(graph::entry::<MmgcnConfig>())?;
+    r.add(graph::entry::<GrcnConfig>())?;
+    r.add(graph::entry::<SlmrecConfig>())?;
     Ok(())
 }

@@ -14,6 +14,7 @@ use quintet_tensor::{
 use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
 
+use super::attributes;
 use super::model::GraphModel;
 use super::{GraphNet, GraphRecipe, World, triples};
 
@@ -92,7 +93,7 @@ impl<R: GraphRecipe> GraphTrainer<R> {
         recipe.check()?;
         check_interactions(R::NAME, data.train)?;
         let device = context.device.clone().autodiff();
-        let world = World::new(
+        let mut world = World::new(
             R::NAME,
             data.train,
             data.features,
@@ -100,6 +101,9 @@ impl<R: GraphRecipe> GraphTrainer<R> {
             recipe.needs_features(),
             &device,
         )?;
+        if R::READS_ATTRIBUTES {
+            world.attributes = attributes::read(R::NAME, data)?;
+        }
         let mut net = recipe.net(&world, &mut context.seed.rng(R::NAME, 0))?;
         clear_unused(&mut net, &world)?;
         Ok(Self {

@@ -5,11 +5,13 @@
 //! epoch. Everything around it, from the parameters to the saved state, is written once:
 //! [`entry`] makes a registry entry of its parameters ([`GraphRecipe`]).
 
+mod attributes;
 mod fit;
 mod losses;
 mod model;
 #[cfg(test)]
 pub(crate) mod parity;
+mod stacked;
 mod world;
 
 use burn::prelude::*;
@@ -22,7 +24,8 @@ use serde::de::DeserializeOwned;
 
 pub(crate) use fit::entry;
 pub(crate) use losses::{Triples, bpr, cosine_distance, emb_norm, l2_half};
-pub(crate) use world::{ItemFeatures, World, graph_weights, keep_edges};
+pub(crate) use stacked::Stacked;
+pub(crate) use world::{ItemFeatures, World, chosen, graph_weights, keep_edges, with_ones};
 
 /// What every model of this family is told about training.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -47,6 +50,8 @@ pub(crate) trait GraphRecipe:
     const TINY: &'static str;
     /// Whether items that nobody used have vectors that mean something.
     const RANKS_NEW_ITEMS: bool;
+    /// Whether it reads the attributes of items; the fitted model then keeps them.
+    const READS_ATTRIBUTES: bool = false;
 
     /// The trained form.
     type Net: GraphNet + Clone + 'static;

@@ -3,7 +3,7 @@
 use burn::prelude::*;
 use quintet_core::{
     Capability, Factors, FeatureSet, Interactions, ItemIdx, Matrix, ModelState, Reason,
-    Recommender, ScoreError, SeedStream, UserIdx,
+    Recommender, ScoreError, SeedStream, SparseFeatures, UserIdx,
 };
 use quintet_tensor::{
     DeviceChoice, FactorModel, FitError, Layer, UnusedBias, clear_unused_items, load_weights,
@@ -11,6 +11,7 @@ use quintet_tensor::{
 };
 use std::marker::PhantomData;
 
+use super::attributes;
 use super::fit::longer;
 use super::{GraphNet, GraphRecipe, World};
 
@@ -22,6 +23,7 @@ pub(crate) struct GraphModel<R> {
     recipe: R,
     weights: ModelState,
     train: Interactions,
+    attributes: Option<SparseFeatures>,
     /// Where the net runs; found when it is needed for a model that was loaded.
     device: Option<Device>,
     _of: PhantomData<R>,
@@ -53,6 +55,7 @@ impl<R: GraphRecipe> GraphModel<R> {
             recipe: recipe.clone(),
             weights,
             train: world.train.clone(),
+            attributes: world.attributes.clone(),
             device,
             _of: PhantomData,
         })
@@ -76,7 +79,12 @@ impl<R: GraphRecipe> GraphModel<R> {
             let found = format!("{} by {}", train.n_users(), train.n_items());
             return Err(state.mismatch("train", &expected, &found).into());
         }
-        Ok(Self { factors, recipe, weights, train, device: None, _of: PhantomData })
+        let attributes = if R::READS_ATTRIBUTES {
+            Some(attributes::load(state, train.n_items())?)
+        } else {
+            None
+        };
+        Ok(Self { factors, recipe, weights, train, attributes, device: None, _of: PhantomData })
     }
 
     fn over(&self, features: &FeatureSet) -> Result<Self, FitError> {
@@ -94,7 +102,7 @@ impl<R: GraphRecipe> GraphModel<R> {
             }
         };
         let read = self.factors.capability().modalities;
-        let world = World::new(
+        let mut world = World::new(
             R::NAME,
             &longer(&self.train, found)?,
             features,
@@ -102,6 +110,8 @@ impl<R: GraphRecipe> GraphModel<R> {
             self.recipe.needs_features(),
             &device,
         )?;
+        world.attributes =
+            self.attributes.as_ref().map(|a| attributes::longer(a, found)).transpose()?;
         let mut net = self.recipe.net(&world, &mut SeedStream::new(0).rng(R::NAME, 0))?;
         let weights = self.grown(&net, expected, found)?;
         load_weights(&mut net, "", &weights, &device)?;
@@ -156,6 +166,9 @@ impl<R: GraphRecipe> Recommender for GraphModel<R> {
         let recipe = serde_json::to_string(&self.recipe).unwrap_or_default();
         state.meta.insert("recipe".into(), recipe);
         state.put_interactions("train", &self.train);
+        if let Some(attributes) = &self.attributes {
+            attributes::save(attributes, &mut state);
+        }
         for (name, tensor) in &self.weights.tensors {
             state.tensors.insert(format!("{WEIGHTS}{name}"), tensor.clone());
         }

@@ -2,6 +2,7 @@
 
 use quintet_core::{
     FeatureSet, Interactions, Matrix, Modality, ModalityFeatures, ModelState, SeedStream,
+    SparseFeatures,
 };
 use quintet_data::TripletBatch;
 use quintet_tensor::{
@@ -16,7 +17,7 @@ use super::{GraphNet, GraphRecipe};
 /// Allowed difference, relative to numbers above one.
 const TOLERANCE: f64 = 1e-5;
 
-fn matrix(value: &Value) -> Matrix {
+pub(crate) fn matrix(value: &Value) -> Matrix {
     let rows: Vec<Vec<f32>> = serde_json::from_value(value.clone()).unwrap();
     Matrix::from_vec(rows.len(), rows[0].len(), rows.concat()).unwrap()
 }
@@ -33,8 +34,13 @@ fn same(what: &str, found: &Matrix, expected: &Value) {
 /// The loss of a batch, the gradient of every weight, and the vectors before the step, are those
 /// of PyTorch.
 pub(crate) fn check<R: GraphRecipe>() {
+    check_case::<R>(R::NAME);
+}
+
+/// The same with the numbers of another file than the one that has the model's name.
+pub(crate) fn check_case<R: GraphRecipe>(name: &str) {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/graph_torch/");
-    let text = std::fs::read_to_string(format!("{folder}{}.json", R::NAME)).unwrap();
+    let text = std::fs::read_to_string(format!("{folder}{name}.json")).unwrap();
     let case: Value = serde_json::from_str(&text).unwrap();
     let size = |key: &str| case[key].as_u64().unwrap() as usize;
     let pairs: Vec<(u32, u32)> = serde_json::from_value(case["train"].clone()).unwrap();
@@ -42,7 +48,11 @@ pub(crate) fn check<R: GraphRecipe>() {
     let features = features_of(&case, train.n_items());
     let recipe: R = serde_json::from_value(case["params"].clone()).unwrap();
     let context = FitContext { device: Device::flex(), seed: SeedStream::new(1) };
-    let data = TrainingData::new(&train, &features);
+    let attributes = attributes_of(&case, train.n_items());
+    let mut data = TrainingData::new(&train, &features);
+    if let Some(attributes) = &attributes {
+        data = data.with_item_attributes(attributes);
+    }
     let mut trainer =
         GraphTrainer::<R>::new(&recipe, &OptimiserConfig::default(), data, &context).unwrap();
     set_weights(&mut trainer.net, &case);
@@ -64,7 +74,7 @@ pub(crate) fn check<R: GraphRecipe>() {
     check_gradients(&trainer.net, &trainer.save().unwrap(), &case);
 }
 
-fn features_of(case: &Value, n_items: usize) -> FeatureSet {
+pub(crate) fn features_of(case: &Value, n_items: usize) -> FeatureSet {
     let mut set = FeatureSet::new(n_items);
     for (name, of) in case["features"].as_object().unwrap() {
         let modality: Modality = name.parse().unwrap();
@@ -72,6 +82,14 @@ fn features_of(case: &Value, n_items: usize) -> FeatureSet {
         set.push(ModalityFeatures::new(modality, matrix(&of["rows"]), present).unwrap()).unwrap();
     }
     set
+}
+
+/// Of the cases that have some: names, and cells of item, attribute and value.
+fn attributes_of(case: &Value, n_items: usize) -> Option<SparseFeatures> {
+    let of = case.get("attributes")?;
+    let names: Vec<String> = serde_json::from_value(of["names"].clone()).unwrap();
+    let cells: Vec<(u32, u32, f32)> = serde_json::from_value(of["cells"].clone()).unwrap();
+    Some(SparseFeatures::new(n_items, names, cells).unwrap())
 }
 
 fn set_weights(net: &mut impl Layer, case: &Value) {

@@ -2,7 +2,8 @@
 
 use burn::prelude::*;
 use quintet_core::{
-    FeatureSet, Interactions, Matrix, Modality, ModalityFeatures, SeedStream, Triplet, UserIdx,
+    FeatureSet, Interactions, Matrix, Modality, ModalityFeatures, SeedStream, SparseFeatures,
+    Triplet, UserIdx,
 };
 use quintet_tensor::{FitError, SparseProduct, SparseRows, matrix_to_tensor, nearest_items};
 use rand::RngExt;
@@ -13,6 +14,8 @@ pub(crate) struct World {
     pub(crate) train: Interactions,
     /// The features of each modality that is read.
     pub(crate) features: Vec<ItemFeatures>,
+    /// Attributes of the items, where there are any and the model reads them.
+    pub(crate) attributes: Option<SparseFeatures>,
     /// Whether somebody used the item in training.
     pub(crate) warm: Vec<bool>,
     /// With autodiff.
@@ -71,25 +74,12 @@ impl World {
         needs_features: bool,
         device: &Device,
     ) -> Result<Self, FitError> {
-        let known = || features.iter().map(|f| f.modality.as_str()).collect::<Vec<_>>().join(", ");
-        if let Some(missing) = wanted.and_then(|w| w.iter().find(|m| features.get(**m).is_none())) {
-            let known = if features.is_empty() { "none".to_owned() } else { known() };
-            return Err(FitError::MissingModality {
-                model: model.into(),
-                modality: *missing,
-                known,
-            });
-        }
-        let chosen = wanted.map_or_else(|| features.clone(), |w| features.only(w));
-        if chosen.is_empty() && needs_features {
-            let reason = "it reads item content, and the dataset has no features of any \
-                          modality; run `quintet encode` first";
-            return Err(FitError::Data { model: model.into(), reason: reason.into() });
-        }
+        let chosen = chosen(model, features, wanted, needs_features)?;
         let features = chosen.iter().map(|f| ItemFeatures::new(f, device));
         Ok(Self {
             train: train.clone(),
             features: features.collect::<Result<_, _>>()?,
+            attributes: None,
             warm: train.item_counts().iter().map(|&c| c > 0).collect(),
             device: device.clone(),
         })
@@ -167,6 +157,31 @@ impl World {
     }
 }
 
+/// The features of the modalities named in `wanted`, all when none are.
+///
+/// # Errors
+/// A modality is not there, or none is and the model needs one.
+pub(crate) fn chosen(
+    model: &str,
+    features: &FeatureSet,
+    wanted: Option<&[Modality]>,
+    needs_features: bool,
+) -> Result<FeatureSet, FitError> {
+    if let Some(missing) = wanted.and_then(|w| w.iter().find(|m| features.get(**m).is_none())) {
+        let known: Vec<&str> = features.iter().map(|f| f.modality.as_str()).collect();
+        let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+        let (model, modality) = (model.to_owned(), *missing);
+        return Err(FitError::MissingModality { model, modality, known });
+    }
+    let chosen = wanted.map_or_else(|| features.clone(), |w| features.only(w));
+    if chosen.is_empty() && needs_features {
+        let reason = "it reads item content, and the dataset has no features of any modality; \
+                      run `quintet encode` first";
+        return Err(FitError::Data { model: model.into(), reason: reason.into() });
+    }
+    Ok(chosen)
+}
+
 /// How much each modality weighs in a graph of several: `image` for pictures, the rest shared out
 /// equally over the others; equal weights where there is no picture or nothing else.
 pub(crate) fn graph_weights(modalities: &[Modality], image: f32) -> Vec<f32> {
@@ -183,7 +198,7 @@ pub(crate) fn graph_weights(modalities: &[Modality], image: f32) -> Vec<f32> {
 }
 
 /// `train` with every value 1.
-fn with_ones(train: &Interactions) -> Interactions {
+pub(crate) fn with_ones(train: &Interactions) -> Interactions {
     let pairs = train.iter().map(|t| (t.user.0, t.item.0));
     Interactions::from_pairs(train.n_users(), train.n_items(), pairs)
         .unwrap_or_else(|_| unreachable!("the cells of a matrix"))

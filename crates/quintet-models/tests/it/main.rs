@@ -4,13 +4,19 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
-use quintet_core::Registry;
-use quintet_testkit::{check_recommender, devices};
+use quintet_core::{Matrix, Recommender, Registry, SeedStream, UserIdx};
+use quintet_tensor::{Device, FitContext, ModelEntry};
+use quintet_testkit::{World, check_recommender, devices, fit_all};
+
+fn registry() -> Registry<ModelEntry> {
+    let mut registry = Registry::new("model");
+    quintet_models::register(&mut registry).unwrap();
+    registry
+}
 
 #[test]
 fn every_model_keeps_the_contract_on_every_device() {
-    let mut registry = Registry::new("model");
-    quintet_models::register(&mut registry).unwrap();
+    let registry = registry();
     for device in devices() {
         for entry in registry.iter() {
             check_recommender(entry, &device);
@@ -21,8 +27,7 @@ fn every_model_keeps_the_contract_on_every_device() {
 /// Every way of training that the models over graphs share, through one of them.
 #[test]
 fn other_ways_of_training_keep_the_contract() {
-    let mut registry = Registry::new("model");
-    quintet_models::register(&mut registry).unwrap();
+    let registry = registry();
     let base = r#"{"dim": 8, "k": 5, "edge_dropout": 0.2, "lr": 0.03, "batch_size": 256, "#;
     for (name, optimiser) in [
         ("adamw", r#"{"kind": "adam_w", "weight_decay": 0.01, "clip_norm": 0.5}"#),
@@ -34,6 +39,49 @@ fn other_ways_of_training_keep_the_contract() {
         let tiny = format!("{base}\"optimiser\": {optimiser}}}");
         let tiny: &'static str = Box::leak(tiny.into_boxed_str());
         eprintln!("{name}");
-        check_recommender(&quintet_tensor::ModelEntry { tiny, ..entry.clone() }, &devices()[0]);
+        check_recommender(&ModelEntry { tiny, ..entry.clone() }, &Device::flex());
+    }
+}
+
+/// Forms of a model that its parameters choose and `tiny` does not.
+#[test]
+fn other_forms_keep_the_contract() {
+    let registry = registry();
+    for (name, tiny) in [
+        ("itemknn_content", r#"{"k": 41, "cut": "source"}"#),
+        ("itemknn_content", r#"{"k": 20, "shrink": 1.0, "weights": {"image": 2.0}}"#),
+        ("mmgf", r#"{"filter": "quadratic", "weights": {"text": 1.0, "image": 1.0}}"#),
+        ("mmgcn", r#"{"dim": 8, "concatenate": true, "lr": 0.02, "batch_size": 128}"#),
+        ("grcn", r#"{"dim": 8, "refine": "epoch", "lr": 0.02, "batch_size": 128}"#),
+        ("slmrec", r#"{"dim": 8, "task": "mask", "lr": 0.02, "batch_size": 128}"#),
+        ("slmrec", r#"{"dim": 8, "task": "none", "lr": 0.02, "batch_size": 128}"#),
+    ] {
+        let entry = ModelEntry { tiny, ..registry.get(name).unwrap().clone() };
+        check_recommender(&entry, &Device::flex());
+    }
+}
+
+#[test]
+fn a_loaded_model_takes_other_features() {
+    let world = World::new();
+    let context = FitContext { device: Device::flex(), seed: SeedStream::new(1) };
+    let scores = |model: &dyn Recommender| {
+        let users: Vec<UserIdx> = world.users().collect();
+        let mut out = Matrix::default();
+        model.score(&users, &mut out).unwrap();
+        out
+    };
+    for entry in registry().iter() {
+        let tiny = serde_json::from_str(entry.tiny).unwrap();
+        let fit = (entry.build)(&tiny).unwrap();
+        let model = fit_all(&*fit, world.data(), &context, 1);
+        let loaded = (entry.load)(&model.state()).unwrap();
+        let (whole, again) = (&world.features, loaded.with_features(&world.features).unwrap());
+        for (a, b) in scores(&*model).as_slice().iter().zip(scores(&*again).as_slice()) {
+            assert!((a - b).abs() < 1e-4 * (1.0 + a.abs()), "{}: {a} {b}", entry.name);
+        }
+        // The state of a model over other features is that of a model as well.
+        let twice = (entry.load)(&again.state()).unwrap().with_features(whole).unwrap();
+        assert_eq!(scores(&*again).as_slice(), scores(&*twice).as_slice(), "{}", entry.name);
     }
 }
