@@ -7,6 +7,7 @@ mod closed_form;
 mod ease;
 mod ease_sparse;
 mod factor_table;
+mod federated_bpr;
 mod folding;
 mod gru4rec;
 mod hybrid_mf;
@@ -42,6 +43,7 @@ pub use bpr::BprConfig;
 pub use bpr_sgd::BprSgdConfig;
 pub use ease::{EaseConfig, Precision};
 pub use ease_sparse::EaseSparseConfig;
+pub use federated_bpr::{FederatedBprConfig, epsilon};
 pub use gru4rec::Gru4RecConfig;
 pub use hybrid_mf::{HybridLoss, HybridMfConfig, Schedule};
 pub use ials::{Confidence, Ials, IalsConfig, InitialFactors, Solver};
@@ -96,5 +98,6 @@ pub fn register(r: &mut Registry<ModelEntry>) -> Result<(), RegistryError> {
     r.add(recvae::entry())?;
     r.add(sasrec::entry())?;
     r.add(gru4rec::entry())?;
+    r.add(federated_bpr::entry())?;
     Ok(())
 }

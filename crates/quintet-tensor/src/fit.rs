@@ -111,6 +111,12 @@ pub trait Trainer: Send {
     /// A weight is not finite; a device failure.
     fn model(&self) -> Result<Box<dyn Recommender>, FitError>;
 
+    /// What a reader of the results should know of the training so far, a sentence each, such as
+    /// the privacy that it has spent.
+    fn notes(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Everything needed to go on: weights, moments, step counts.
     ///
     /// # Errors
