@@ -116,6 +116,9 @@ impl<R: GraphRecipe> Trainer for GraphTrainer<R> {
     fn model(&self) -> Result<Box<dyn Recommender>, FitError> {
         let mut weights = ModelState::new("weights");
         save_weights(&self.net, "", &mut weights)?;
+        for (name, numbers) in self.net.memory() {
+            weights.put(name, numbers);
+        }
         Ok(Box::new(GraphModel::new(
             &self.recipe,
             &self.net,

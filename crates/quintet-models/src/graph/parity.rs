@@ -32,8 +32,13 @@ fn same(what: &str, found: &Matrix, expected: &Value) {
 /// The loss of a batch, the gradient of every weight, and the vectors before the step, are those
 /// of PyTorch.
 pub(crate) fn check<R: GraphRecipe>() {
+    check_case::<R>(R::NAME);
+}
+
+/// The same for a case under another name than the model's.
+pub(crate) fn check_case<R: GraphRecipe>(case: &str) {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/graph_torch/");
-    let text = std::fs::read_to_string(format!("{folder}{}.json", R::NAME)).unwrap();
+    let text = std::fs::read_to_string(format!("{folder}{case}.json")).unwrap();
     let case: Value = serde_json::from_str(&text).unwrap();
     let size = |key: &str| case[key].as_u64().unwrap() as usize;
     let pairs: Vec<(u32, u32)> = serde_json::from_value(case["train"].clone()).unwrap();
@@ -44,6 +49,11 @@ pub(crate) fn check<R: GraphRecipe>() {
     let data = TrainingData::new(&train, &features);
     let mut trainer = GraphTrainer::<R>::new(&recipe, data, &context).unwrap();
     set_weights(&mut trainer.net, &case);
+    let mut memory = ModelState::new("memory");
+    for (name, numbers) in case["memory"].as_object().into_iter().flatten() {
+        memory.put(name, matrix(numbers));
+    }
+    trainer.net.remember(&memory).unwrap();
     trainer.net.begin_epoch(1, context.seed).unwrap();
 
     let (users, items) = trainer.net.vectors();
