@@ -4,12 +4,14 @@ mod content;
 mod content_model;
 mod freedom;
 mod graph;
+mod mmgcf;
 mod pgl;
 mod projections;
 mod two_tower;
 mod vbpr;
 
 pub use freedom::FreedomConfig;
+pub use mmgcf::{Fuse, MmgcfConfig, Weighting};
 pub use pgl::{PglConfig, Subgraph};
 use quintet_core::{Registry, RegistryError};
 use quintet_tensor::ModelEntry;
@@ -25,5 +27,6 @@ pub fn register(r: &mut Registry<ModelEntry>) -> Result<(), RegistryError> {
     r.add(two_tower::entry())?;
     r.add(graph::entry::<FreedomConfig>())?;
     r.add(graph::entry::<PglConfig>())?;
+    r.add(graph::entry::<MmgcfConfig>())?;
     Ok(())
 }
