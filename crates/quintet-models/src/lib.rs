@@ -2,6 +2,7 @@
 
 mod content;
 mod content_model;
+mod dragon;
 mod freedom;
 mod graph;
 mod mmgcf;
@@ -10,6 +11,7 @@ mod projections;
 mod two_tower;
 mod vbpr;
 
+pub use dragon::DragonConfig;
 pub use freedom::FreedomConfig;
 pub use mmgcf::{Fuse, MmgcfConfig, Weighting};
 pub use pgl::{PglConfig, Subgraph};
@@ -28,5 +30,6 @@ pub fn register(r: &mut Registry<ModelEntry>) -> Result<(), RegistryError> {
     r.add(graph::entry::<FreedomConfig>())?;
     r.add(graph::entry::<PglConfig>())?;
     r.add(graph::entry::<MmgcfConfig>())?;
+    r.add(graph::entry::<DragonConfig>())?;
     Ok(())
 }
