@@ -5,6 +5,7 @@ mod content_model;
 mod dragon;
 mod freedom;
 mod graph;
+mod mentor;
 mod mmgcf;
 mod pgl;
 mod projections;
@@ -13,6 +14,7 @@ mod vbpr;
 
 pub use dragon::DragonConfig;
 pub use freedom::FreedomConfig;
+pub use mentor::MentorConfig;
 pub use mmgcf::{Fuse, MmgcfConfig, Weighting};
 pub use pgl::{PglConfig, Subgraph};
 use quintet_core::{Registry, RegistryError};
@@ -31,5 +33,6 @@ pub fn register(r: &mut Registry<ModelEntry>) -> Result<(), RegistryError> {
     r.add(graph::entry::<PglConfig>())?;
     r.add(graph::entry::<MmgcfConfig>())?;
     r.add(graph::entry::<DragonConfig>())?;
+    r.add(graph::entry::<MentorConfig>())?;
     Ok(())
 }
