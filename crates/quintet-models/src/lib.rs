@@ -2,6 +2,7 @@
 
 mod content;
 mod content_model;
+mod damrs;
 mod dragon;
 mod freedom;
 mod graph;
@@ -12,6 +13,7 @@ mod projections;
 mod two_tower;
 mod vbpr;
 
+pub use damrs::DamrsConfig;
 pub use dragon::DragonConfig;
 pub use freedom::FreedomConfig;
 pub use mentor::MentorConfig;
@@ -34,5 +36,6 @@ pub fn register(r: &mut Registry<ModelEntry>) -> Result<(), RegistryError> {
     r.add(graph::entry::<MmgcfConfig>())?;
     r.add(graph::entry::<DragonConfig>())?;
     r.add(graph::entry::<MentorConfig>())?;
+    r.add(graph::entry::<DamrsConfig>())?;
     Ok(())
 }
