@@ -6,6 +6,7 @@ mod damrs;
 mod dragon;
 mod freedom;
 mod graph;
+mod lirdrec;
 mod mentor;
 mod mmgcf;
 mod pgl;
@@ -16,6 +17,7 @@ mod vbpr;
 pub use damrs::DamrsConfig;
 pub use dragon::DragonConfig;
 pub use freedom::FreedomConfig;
+pub use lirdrec::LirdrecConfig;
 pub use mentor::MentorConfig;
 pub use mmgcf::{Fuse, MmgcfConfig, Weighting};
 pub use pgl::{PglConfig, Subgraph};
@@ -37,5 +39,6 @@ pub fn register(r: &mut Registry<ModelEntry>) -> Result<(), RegistryError> {
     r.add(graph::entry::<DragonConfig>())?;
     r.add(graph::entry::<MentorConfig>())?;
     r.add(graph::entry::<DamrsConfig>())?;
+    r.add(graph::entry::<LirdrecConfig>())?;
     Ok(())
 }
