@@ -23,8 +23,8 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::graph::{
-    GraphNet, GraphRecipe, Training, Triples, World, at_least_zero, below_one, bpr, graph_weights,
-    keep_edges, refuse,
+    GraphNet, GraphRecipe, Training, Triples, World, at_least_zero, below_one, bpr, keep_edges,
+    refuse,
 };
 
 /// Parameters; the defaults are those of the paper's configuration.
@@ -104,8 +104,6 @@ impl GraphRecipe for FreedomConfig {
     }
 
     fn net(&self, world: &World, rng: &mut ChaCha8Rng) -> Result<FreedomNet, FitError> {
-        let weights = graph_weights(&world.modalities(), self.image_weight);
-        let graphs: Vec<_> = world.features.iter().map(|f| world.knn(f, self.k, false)).collect();
         let device = &world.device;
         let mut table = |rows| Weight::new(&xavier_uniform(rows, self.dim, rng), device);
         let (users, items) = (table(world.n_users()), table(world.n_items()));
@@ -122,7 +120,7 @@ impl GraphRecipe for FreedomConfig {
             train: world.train.clone(),
             sampled: whole.clone(),
             whole,
-            alike: SparseProduct::new(world.weighted_graph(&graphs, &weights)),
+            alike: world.frozen_graph(self.k, self.image_weight),
             config: self.clone(),
         })
     }

@@ -2,14 +2,20 @@
 
 mod content;
 mod content_model;
+mod damrs;
 mod deepstyle;
+mod dragon;
 mod freedom;
 mod graph;
 mod grcn;
 mod item_matrix;
 mod itemknn_content;
+mod lirdrec;
+mod mentor;
+mod mmgcf;
 mod mmgcn;
 mod mmgf;
+mod pgl;
 mod projections;
 mod slmrec;
 mod two_tower;
@@ -17,12 +23,18 @@ mod vbpr;
 mod vbpr_benchmark;
 mod vbpr_paper;
 
+pub use damrs::DamrsConfig;
 pub use deepstyle::DeepStyleConfig;
+pub use dragon::DragonConfig;
 pub use freedom::FreedomConfig;
 pub use grcn::{GrcnConfig, GrcnRefine};
 pub use itemknn_content::{ContentCut, ItemKnnContentConfig};
+pub use lirdrec::LirdrecConfig;
+pub use mentor::MentorConfig;
+pub use mmgcf::{Fuse, MmgcfConfig, Weighting};
 pub use mmgcn::MmgcnConfig;
 pub use mmgf::{MmGfConfig, MmGfFilter};
+pub use pgl::{PglConfig, Subgraph};
 use quintet_core::{Registry, RegistryError};
 use quintet_tensor::ModelEntry;
 pub use slmrec::{SlmrecConfig, SlmrecTask};
@@ -47,5 +59,11 @@ pub fn register(r: &mut Registry<ModelEntry>) -> Result<(), RegistryError> {
     r.add(graph::entry::<MmgcnConfig>())?;
     r.add(graph::entry::<GrcnConfig>())?;
     r.add(graph::entry::<SlmrecConfig>())?;
+    r.add(graph::entry::<PglConfig>())?;
+    r.add(graph::entry::<MmgcfConfig>())?;
+    r.add(graph::entry::<DragonConfig>())?;
+    r.add(graph::entry::<MentorConfig>())?;
+    r.add(graph::entry::<DamrsConfig>())?;
+    r.add(graph::entry::<LirdrecConfig>())?;
     Ok(())
 }

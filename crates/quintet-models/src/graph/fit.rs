@@ -179,6 +179,9 @@ impl<R: GraphRecipe> Trainer for GraphTrainer<R> {
         let net = averaged.as_ref().unwrap_or(&self.net);
         let mut weights = ModelState::new("weights");
         save_weights(net, "", &mut weights)?;
+        for (name, numbers) in net.memory() {
+            weights.put(name, numbers);
+        }
         Ok(Box::new(GraphModel::new(
             &self.recipe,
             net,

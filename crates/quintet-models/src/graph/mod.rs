@@ -6,26 +6,33 @@
 //! [`entry`] makes a registry entry of its parameters ([`GraphRecipe`]).
 
 mod attributes;
+mod common;
+mod encoder;
 mod fit;
 mod losses;
 mod model;
 #[cfg(test)]
 pub(crate) mod parity;
+mod principal;
 mod stacked;
 mod world;
 
 use burn::prelude::*;
 use quintet_core::{Matrix, ModelState, SeedStream};
 use quintet_data::TripletBatch;
-use quintet_tensor::{FitError, Layer};
+use quintet_tensor::{Dropout, FitError, Layer};
+use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+pub(crate) use common::{most_in_common, weighted_users};
+pub(crate) use encoder::{Content, EncoderShape, ModalityEncoder, default_linear, split};
 pub(crate) use fit::entry;
 pub(crate) use losses::{Triples, bpr, cosine_distance, emb_norm, l2_half};
+pub(crate) use principal::{PrincipalShape, principal_graph};
 pub(crate) use stacked::Stacked;
-pub(crate) use world::{ItemFeatures, World, chosen, graph_weights, keep_edges, with_ones};
+pub(crate) use world::{ItemFeatures, World, by_row_sums, chosen, keep_edges, with_ones};
 
 /// What every model of this family is told about training.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -123,6 +130,26 @@ pub(crate) fn refuse<T>(
 /// Checks that a weight of a loss is a number of at least 0.
 pub(crate) fn at_least_zero(model: &str, key: &str, value: f32) -> Result<(), FitError> {
     if value.is_finite() && value >= 0.0 { Ok(()) } else { refuse(model, key, "at least 0", value) }
+}
+
+/// Checks that a size is at least 1.
+pub(crate) fn at_least_one(model: &str, key: &str, value: usize) -> Result<(), FitError> {
+    if value > 0 { Ok(()) } else { refuse(model, key, "at least 1", value) }
+}
+
+/// Checks that a number is finite and above 0.
+pub(crate) fn above_zero(model: &str, key: &str, value: f32) -> Result<(), FitError> {
+    if value.is_finite() && value > 0.0 { Ok(()) } else { refuse(model, key, "above 0", value) }
+}
+
+/// Checks that a weight that is shared with others lies in `[0, 1]`.
+pub(crate) fn at_most_one(model: &str, key: &str, value: f32) -> Result<(), FitError> {
+    if (0.0..=1.0).contains(&value) { Ok(()) } else { refuse(model, key, "in [0, 1]", value) }
+}
+
+/// A dropout that draws what `rng` draws next.
+pub(crate) fn dropout(rate: f32, rng: &mut ChaCha8Rng) -> Dropout {
+    Dropout::new(rate, ChaCha8Rng::from_rng(rng))
 }
 
 /// Checks that a share lies in `[0, 1)`.

@@ -115,6 +115,7 @@ impl<R: GraphRecipe> GraphModel<R> {
         let mut net = self.recipe.net(&world, &mut SeedStream::new(0).rng(R::NAME, 0))?;
         let weights = self.grown(&net, expected, found)?;
         load_weights(&mut net, "", &weights, &device)?;
+        net.remember(&weights)?;
         // The weights stay those of the fit: they can be grown again.
         Self::new(&self.recipe, &net, self.weights.clone(), &world, self.device.clone())
             .map(|model| Self { train: world.train.clone(), ..model })

@@ -56,6 +56,11 @@ pub(crate) fn check_case<R: GraphRecipe>(name: &str) {
     let mut trainer =
         GraphTrainer::<R>::new(&recipe, &OptimiserConfig::default(), data, &context).unwrap();
     set_weights(&mut trainer.net, &case);
+    let mut memory = ModelState::new("memory");
+    for (name, numbers) in case["memory"].as_object().into_iter().flatten() {
+        memory.put(name, matrix(numbers));
+    }
+    trainer.net.remember(&memory).unwrap();
     trainer.net.begin_epoch(1, context.seed).unwrap();
 
     let (users, items) = trainer.net.vectors();

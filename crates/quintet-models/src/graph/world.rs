@@ -55,6 +55,11 @@ impl ItemFeatures {
         self.host.dim()
     }
 
+    /// The numbers on the host; rows of items without the modality are zero.
+    pub(crate) fn host(&self) -> &Matrix {
+        &self.host.matrix
+    }
+
     /// Whether each item has the modality.
     pub(crate) fn has(&self) -> &[bool] {
         &self.host.present
@@ -122,10 +127,15 @@ impl World {
             row.sort_unstable_by_key(|cell| cell.0);
             row
         });
-        let graph = SparseRows::from_rows(self.n_items(), rows);
-        let root: Vec<f32> =
-            graph.row_sums().iter().map(|s| if *s > 0.0 { 1.0 / s.sqrt() } else { 0.0 }).collect();
-        graph.scaled(|r, c| root[r] * root[c])
+        by_row_sums(SparseRows::from_rows(self.n_items(), rows))
+    }
+
+    /// FREEDOM's frozen graph of items that look alike: the `k` nearest by each modality, itself
+    /// among them, weighed as [`graph_weights`] says.
+    pub(crate) fn frozen_graph(&self, k: usize, image_weight: f32) -> SparseProduct {
+        let weights = graph_weights(&self.modalities(), image_weight);
+        let graphs: Vec<_> = self.features.iter().map(|f| self.knn(f, k, false)).collect();
+        SparseProduct::new(self.weighted_graph(&graphs, &weights))
     }
 
     /// `Σ_m weights_m · G_m` over the items that have a modality, the weights shared out over the
@@ -182,6 +192,13 @@ pub(crate) fn chosen(
     Ok(chosen)
 }
 
+/// `w_ij / sqrt(r_i r_j)` with `r` the row sums, at both ends.
+pub(crate) fn by_row_sums(graph: SparseRows) -> SparseRows {
+    let root: Vec<f32> =
+        graph.row_sums().iter().map(|s| if *s > 0.0 { 1.0 / s.sqrt() } else { 0.0 }).collect();
+    graph.scaled(|r, c| root[r] * root[c])
+}
+
 /// How much each modality weighs in a graph of several: `image` for pictures, the rest shared out
 /// equally over the others; equal weights where there is no picture or nothing else.
 pub(crate) fn graph_weights(modalities: &[Modality], image: f32) -> Vec<f32> {
@@ -233,9 +250,4 @@ pub(crate) fn keep_edges(
     let cells = train.iter().zip(&kept).filter(|(_, kept)| **kept);
     let cells = cells.map(|(t, _)| Triplet { value: 1.0, ..t });
     Ok(Interactions::from_sorted(train.n_users(), train.n_items(), keep, cells)?)
-}
-
-/// Whether a user has training interactions, `[n_users]`.
-pub(crate) fn active_users(train: &Interactions) -> Vec<bool> {
-    (0..train.n_users()).map(|u| !train.items(UserIdx::new(u)).is_empty()).collect()
 }
