@@ -4,11 +4,13 @@ mod content;
 mod content_model;
 mod freedom;
 mod graph;
+mod lattice;
 mod projections;
 mod two_tower;
 mod vbpr;
 
 pub use freedom::FreedomConfig;
+pub use lattice::LatticeConfig;
 use quintet_core::{Registry, RegistryError};
 use quintet_tensor::ModelEntry;
 pub use two_tower::{Candidates, TwoTowerConfig};
@@ -22,5 +24,6 @@ pub fn register(r: &mut Registry<ModelEntry>) -> Result<(), RegistryError> {
     r.add(vbpr::entry())?;
     r.add(two_tower::entry())?;
     r.add(graph::entry::<FreedomConfig>())?;
+    r.add(graph::entry::<LatticeConfig>())?;
     Ok(())
 }

@@ -5,23 +5,27 @@
 //! epoch. Everything around it, from the parameters to the saved state, is written once:
 //! [`entry`] makes a registry entry of its parameters ([`GraphRecipe`]).
 
+mod edges;
 mod fit;
 mod losses;
 mod model;
 #[cfg(test)]
 pub(crate) mod parity;
+mod sides;
 mod world;
 
 use burn::prelude::*;
 use quintet_core::{Matrix, ModelState, SeedStream};
 use quintet_data::TripletBatch;
-use quintet_tensor::{FitError, Layer};
+use quintet_tensor::{FitError, Layer, Linear, Weight};
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+pub(crate) use edges::{Edges, joined, union};
 pub(crate) use fit::entry;
 pub(crate) use losses::{Triples, bpr, cosine_distance, emb_norm, l2_half};
+pub(crate) use sides::{Nodes, SideLoss, softmax_over};
 pub(crate) use world::{ItemFeatures, World, graph_weights, keep_edges};
 
 /// What every model of this family is told about training.
@@ -123,6 +127,26 @@ pub(crate) fn at_least_zero(model: &str, key: &str, value: f32) -> Result<(), Fi
 /// Checks that a share lies in `[0, 1)`.
 pub(crate) fn below_one(model: &str, key: &str, value: f32) -> Result<(), FitError> {
     if (0.0..1.0).contains(&value) { Ok(()) } else { refuse(model, key, "in [0, 1)", value) }
+}
+
+/// Checks that a temperature is a number above 0.
+pub(crate) fn above_zero(model: &str, key: &str, value: f32) -> Result<(), FitError> {
+    if value.is_finite() && value > 0.0 { Ok(()) } else { refuse(model, key, "above 0", value) }
+}
+
+/// Checks that there is at least one of what `key` counts.
+pub(crate) fn at_least_one(model: &str, key: &str, value: usize) -> Result<(), FitError> {
+    if value > 0 { Ok(()) } else { refuse(model, key, "at least 1", value) }
+}
+
+/// The weights of several layers, as `prefix.0.weight`, `prefix.0.bias`, and so on.
+pub(crate) fn named<'a>(
+    prefix: &'a str,
+    layers: &'a [Linear],
+) -> impl Iterator<Item = (String, &'a Weight)> {
+    layers.iter().enumerate().flat_map(move |(place, layer)| {
+        layer.weights().into_iter().map(move |(name, w)| (format!("{prefix}.{place}.{name}"), w))
+    })
 }
 
 /// The batch as the losses read it.
