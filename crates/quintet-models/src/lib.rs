@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod bm3;
 mod content;
 mod content_model;
 mod freedom;
@@ -9,6 +10,7 @@ mod projections;
 mod two_tower;
 mod vbpr;
 
+pub use bm3::Bm3Config;
 pub use freedom::FreedomConfig;
 pub use lattice::LatticeConfig;
 use quintet_core::{Registry, RegistryError};
@@ -25,5 +27,6 @@ pub fn register(r: &mut Registry<ModelEntry>) -> Result<(), RegistryError> {
     r.add(two_tower::entry())?;
     r.add(graph::entry::<FreedomConfig>())?;
     r.add(graph::entry::<LatticeConfig>())?;
+    r.add(graph::entry::<Bm3Config>())?;
     Ok(())
 }
