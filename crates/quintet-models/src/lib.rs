@@ -6,6 +6,7 @@ mod content_model;
 mod freedom;
 mod graph;
 mod lattice;
+mod mgcn;
 mod projections;
 mod two_tower;
 mod vbpr;
@@ -13,6 +14,7 @@ mod vbpr;
 pub use bm3::Bm3Config;
 pub use freedom::FreedomConfig;
 pub use lattice::LatticeConfig;
+pub use mgcn::MgcnConfig;
 use quintet_core::{Registry, RegistryError};
 use quintet_tensor::ModelEntry;
 pub use two_tower::{Candidates, TwoTowerConfig};
@@ -28,5 +30,6 @@ pub fn register(r: &mut Registry<ModelEntry>) -> Result<(), RegistryError> {
     r.add(graph::entry::<FreedomConfig>())?;
     r.add(graph::entry::<LatticeConfig>())?;
     r.add(graph::entry::<Bm3Config>())?;
+    r.add(graph::entry::<MgcnConfig>())?;
     Ok(())
 }
