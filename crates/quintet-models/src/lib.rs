@@ -8,6 +8,7 @@ mod graph;
 mod lattice;
 mod mgcn;
 mod projections;
+mod smore;
 mod two_tower;
 mod vbpr;
 
@@ -17,6 +18,7 @@ pub use lattice::LatticeConfig;
 pub use mgcn::MgcnConfig;
 use quintet_core::{Registry, RegistryError};
 use quintet_tensor::ModelEntry;
+pub use smore::SmoreConfig;
 pub use two_tower::{Candidates, TwoTowerConfig};
 pub use vbpr::VbprConfig;
 
@@ -31,5 +33,6 @@ pub fn register(r: &mut Registry<ModelEntry>) -> Result<(), RegistryError> {
     r.add(graph::entry::<LatticeConfig>())?;
     r.add(graph::entry::<Bm3Config>())?;
     r.add(graph::entry::<MgcnConfig>())?;
+    r.add(graph::entry::<SmoreConfig>())?;
     Ok(())
 }
