@@ -6,6 +6,7 @@ mod content_model;
 mod freedom;
 mod graph;
 mod lattice;
+mod lgmrec;
 mod mgcn;
 mod projections;
 mod smore;
@@ -15,6 +16,7 @@ mod vbpr;
 pub use bm3::Bm3Config;
 pub use freedom::FreedomConfig;
 pub use lattice::LatticeConfig;
+pub use lgmrec::LgmrecConfig;
 pub use mgcn::MgcnConfig;
 use quintet_core::{Registry, RegistryError};
 use quintet_tensor::ModelEntry;
@@ -34,5 +36,6 @@ pub fn register(r: &mut Registry<ModelEntry>) -> Result<(), RegistryError> {
     r.add(graph::entry::<Bm3Config>())?;
     r.add(graph::entry::<MgcnConfig>())?;
     r.add(graph::entry::<SmoreConfig>())?;
+    r.add(graph::entry::<LgmrecConfig>())?;
     Ok(())
 }
