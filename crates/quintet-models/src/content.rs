@@ -9,6 +9,7 @@ use quintet_tensor::{FitError, FusionShape, Views, index_tensor, matrix_to_tenso
 const CHUNK: usize = 4096;
 
 /// The features of the chosen modalities.
+#[derive(Clone)]
 pub(crate) struct Content {
     modalities: Vec<(Modality, usize)>,
     blocks: Vec<Tensor<2>>,

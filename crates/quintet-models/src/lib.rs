@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod bm3;
 mod content;
 mod content_model;
 mod damrs;
@@ -10,27 +11,35 @@ mod graph;
 mod grcn;
 mod item_matrix;
 mod itemknn_content;
+mod lattice;
+mod lgmrec;
 mod lirdrec;
 mod mentor;
+mod mgcn;
 mod mmgcf;
 mod mmgcn;
 mod mmgf;
 mod pgl;
 mod projections;
 mod slmrec;
+mod smore;
 mod two_tower;
 mod vbpr;
 mod vbpr_benchmark;
 mod vbpr_paper;
 
+pub use bm3::Bm3Config;
 pub use damrs::DamrsConfig;
 pub use deepstyle::DeepStyleConfig;
 pub use dragon::DragonConfig;
 pub use freedom::FreedomConfig;
 pub use grcn::{GrcnConfig, GrcnRefine};
 pub use itemknn_content::{ContentCut, ItemKnnContentConfig};
+pub use lattice::LatticeConfig;
+pub use lgmrec::LgmrecConfig;
 pub use lirdrec::LirdrecConfig;
 pub use mentor::MentorConfig;
+pub use mgcn::MgcnConfig;
 pub use mmgcf::{Fuse, MmgcfConfig, Weighting};
 pub use mmgcn::MmgcnConfig;
 pub use mmgf::{MmGfConfig, MmGfFilter};
@@ -38,6 +47,7 @@ pub use pgl::{PglConfig, Subgraph};
 use quintet_core::{Registry, RegistryError};
 use quintet_tensor::ModelEntry;
 pub use slmrec::{SlmrecConfig, SlmrecTask};
+pub use smore::SmoreConfig;
 pub use two_tower::{Candidates, TwoTowerConfig};
 pub use vbpr::VbprConfig;
 pub use vbpr_benchmark::VbprBenchmarkConfig;
@@ -65,5 +75,10 @@ pub fn register(r: &mut Registry<ModelEntry>) -> Result<(), RegistryError> {
     r.add(graph::entry::<MentorConfig>())?;
     r.add(graph::entry::<DamrsConfig>())?;
     r.add(graph::entry::<LirdrecConfig>())?;
+    r.add(graph::entry::<LatticeConfig>())?;
+    r.add(graph::entry::<Bm3Config>())?;
+    r.add(graph::entry::<MgcnConfig>())?;
+    r.add(graph::entry::<SmoreConfig>())?;
+    r.add(graph::entry::<LgmrecConfig>())?;
     Ok(())
 }

@@ -7,6 +7,7 @@
 
 mod attributes;
 mod common;
+mod edges;
 mod encoder;
 mod fit;
 mod losses;
@@ -14,23 +15,26 @@ mod model;
 #[cfg(test)]
 pub(crate) mod parity;
 mod principal;
+mod sides;
 mod stacked;
 mod world;
 
 use burn::prelude::*;
 use quintet_core::{Matrix, ModelState, SeedStream};
 use quintet_data::TripletBatch;
-use quintet_tensor::{Dropout, FitError, Layer};
+use quintet_tensor::{Dropout, FitError, Layer, Linear, Weight};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub(crate) use common::{most_in_common, weighted_users};
+pub(crate) use edges::{Edges, joined, union};
 pub(crate) use encoder::{Content, EncoderShape, ModalityEncoder, default_linear, split};
 pub(crate) use fit::entry;
 pub(crate) use losses::{Triples, bpr, cosine_distance, emb_norm, l2_half};
 pub(crate) use principal::{PrincipalShape, principal_graph};
+pub(crate) use sides::{Nodes, SideLoss, softmax_over};
 pub(crate) use stacked::Stacked;
 pub(crate) use world::{ItemFeatures, World, by_row_sums, chosen, keep_edges, with_ones};
 
@@ -155,6 +159,16 @@ pub(crate) fn dropout(rate: f32, rng: &mut ChaCha8Rng) -> Dropout {
 /// Checks that a share lies in `[0, 1)`.
 pub(crate) fn below_one(model: &str, key: &str, value: f32) -> Result<(), FitError> {
     if (0.0..1.0).contains(&value) { Ok(()) } else { refuse(model, key, "in [0, 1)", value) }
+}
+
+/// The weights of several layers, as `prefix.0.weight`, `prefix.0.bias`, and so on.
+pub(crate) fn named<'a>(
+    prefix: &'a str,
+    layers: &'a [Linear],
+) -> impl Iterator<Item = (String, &'a Weight)> {
+    layers.iter().enumerate().flat_map(move |(place, layer)| {
+        layer.weights().into_iter().map(move |(name, w)| (format!("{prefix}.{place}.{name}"), w))
+    })
 }
 
 /// The batch as the losses read it.

@@ -3,10 +3,12 @@
 use burn::prelude::*;
 use quintet_core::{
     FeatureSet, Interactions, Matrix, Modality, ModalityFeatures, SeedStream, SparseFeatures,
-    Triplet, UserIdx,
+    Triplet,
 };
 use quintet_tensor::{FitError, SparseProduct, SparseRows, matrix_to_tensor, nearest_items};
 use rand::RngExt;
+
+use super::edges::joined;
 
 /// What a model is built from.
 pub(crate) struct World {
@@ -153,15 +155,8 @@ impl World {
                 let (columns, values) = graph.row(item);
                 cells.extend(columns.iter().zip(values).map(|(c, v)| (*c, weight * share * v)));
             }
-            cells.sort_by_key(|cell| cell.0);
-            let mut merged: Vec<(u32, f32)> = Vec::with_capacity(cells.len());
-            for (column, value) in cells.into_iter().filter(|cell| cell.1 != 0.0) {
-                match merged.last_mut() {
-                    Some(last) if last.0 == column => last.1 += value,
-                    _ => merged.push((column, value)),
-                }
-            }
-            merged
+            cells.retain(|cell| cell.1 != 0.0);
+            joined(cells, |a, b| a + b)
         });
         SparseRows::from_rows(self.n_items(), rows)
     }
