@@ -223,6 +223,21 @@ impl WeightGradients {
         Self(self.0.into_iter().map(scale).collect())
     }
 
+    /// Rows of length 1, weight by weight; a row of zeros stays one.
+    pub fn unit_rows(self) -> Self {
+        Self(self.0.into_iter().map(|g| g.map(crate::unit_rows)).collect())
+    }
+
+    /// Adds `factor` times each gradient to its weight.
+    pub fn move_by(&self, layer: &mut (impl Layer + ?Sized), factor: f32) {
+        for (weight, grad) in layer.weights_mut().into_iter().zip(&self.0) {
+            let Some(grad) = grad else { continue };
+            let moved = weight.tensor().inner() + grad.clone() * factor;
+            let tracked = weight.tensor().device().is_autodiff();
+            weight.set(if tracked { moved.autodiff() } else { moved });
+        }
+    }
+
     /// The root of the sum of all squares.
     ///
     /// # Errors

@@ -4,18 +4,20 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use burn::prelude::*;
-use quintet_core::{Interactions, ModelState, Recommender};
+use quintet_core::{Interactions, Matrix, ModelState, Recommender};
 use quintet_data::{TripletBatch, TripletSampler};
 use quintet_tensor::{
-    EpochStats, Fit, FitContext, FitError, Fitting, Layer, ModelEntry, Optimiser, OptimiserConfig,
-    Schedule, Trainer, TrainingData, WeightGradients, check_interactions, check_training_params,
+    EpochStats, Fit, FitContext, FitError, Fitting, Layer, ModelEntry, Optimiser, Schedule,
+    Trainer, TrainingData, WeightGradients, check_interactions, check_training_params,
     load_weights, loss_value, matrix_to_tensor, parse_params, run_epoch, save_weights,
+    tensor_to_matrix,
 };
 use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
 
 use super::attributes;
 use super::model::GraphModel;
+use super::options::{Options, above};
 use super::{GraphNet, GraphRecipe, World, triples};
 
 /// The registry entry of a model.
@@ -29,22 +31,17 @@ pub(crate) fn entry<R: GraphRecipe>() -> ModelEntry {
     }
 }
 
-/// The key under which every model of this family takes an [`OptimiserConfig`].
-const OPTIMISER: &str = "optimiser";
-
 /// The parameters of a model and how it is trained.
 struct GraphFit<R> {
     recipe: R,
-    optimiser: OptimiserConfig,
+    options: Options,
 }
 
 impl<R: GraphRecipe> GraphFit<R> {
     fn parse(params: &Value) -> Result<Self, FitError> {
         let mut params = params.clone();
-        let given = params.as_object_mut().and_then(|all| all.remove(OPTIMISER));
-        let optimiser: OptimiserConfig = parse_params(R::NAME, &given.unwrap_or(Value::Null))?;
-        optimiser.check(R::NAME)?;
-        Ok(Self { recipe: parse_params(R::NAME, &params)?, optimiser })
+        let options = Options::take(R::NAME, &mut params)?;
+        Ok(Self { recipe: parse_params(R::NAME, &params)?, options })
     }
 }
 
@@ -56,14 +53,13 @@ impl<R: GraphRecipe> Fit for GraphFit<R> {
     fn config(&self) -> Value {
         let mut all = serde_json::to_value(&self.recipe).unwrap_or_default();
         if let Some(all) = all.as_object_mut() {
-            let optimiser = serde_json::to_value(&self.optimiser).unwrap_or_default();
-            all.insert(OPTIMISER.to_owned(), optimiser);
+            self.options.write(all);
         }
         all
     }
 
     fn start(&self, data: TrainingData<'_>, context: &FitContext) -> Result<Fitting, FitError> {
-        let trainer = GraphTrainer::<R>::new(&self.recipe, &self.optimiser, data, context)?;
+        let trainer = GraphTrainer::<R>::new(&self.recipe, &self.options, data, context)?;
         Ok(Fitting::Epochs(Box::new(trainer)))
     }
 }
@@ -72,8 +68,7 @@ impl<R: GraphRecipe> Fit for GraphFit<R> {
 pub(crate) struct GraphTrainer<R: GraphRecipe> {
     pub(crate) net: R::Net,
     recipe: R,
-    /// Its own schedule, if it was given one.
-    schedule: Option<Schedule>,
+    options: Options,
     optimiser: Optimiser,
     sampler: Arc<TripletSampler>,
     world: World,
@@ -84,7 +79,7 @@ pub(crate) struct GraphTrainer<R: GraphRecipe> {
 impl<R: GraphRecipe> GraphTrainer<R> {
     pub(crate) fn new(
         recipe: &R,
-        optimiser: &OptimiserConfig,
+        options: &Options,
         data: TrainingData<'_>,
         context: &FitContext,
     ) -> Result<Self, FitError> {
@@ -109,8 +104,8 @@ impl<R: GraphRecipe> GraphTrainer<R> {
         Ok(Self {
             net,
             recipe: recipe.clone(),
-            schedule: optimiser.schedule,
-            optimiser: Optimiser::new(optimiser.clone(), training.lr),
+            options: options.clone(),
+            optimiser: Optimiser::new(options.optimiser.clone(), training.lr),
             sampler: Arc::new(TripletSampler::new(data.train)),
             world,
             context: context.clone(),
@@ -137,7 +132,26 @@ impl<R: GraphRecipe> GraphTrainer<R> {
         loss_value(value)
     }
 
+    /// The loss of a batch and its gradients, with those after the worst small change where that
+    /// is asked for.
     fn gradients(
+        &mut self,
+        batch: &TripletBatch,
+        rng: &mut ChaCha8Rng,
+    ) -> (Tensor<1>, WeightGradients) {
+        let (loss, grads) = self.plain_gradients(batch, rng);
+        let Some(adversarial) = self.options.adversarial else { return (loss, grads) };
+        let before: Vec<Tensor<2>> =
+            self.net.weights().iter().map(|(_, w)| w.tensor().inner()).collect();
+        grads.clone().unit_rows().move_by(&mut self.net, adversarial.epsilon);
+        let (worst, after) = self.plain_gradients(batch, rng);
+        for (weight, value) in self.net.weights_mut().into_iter().zip(before) {
+            weight.set(value.autodiff());
+        }
+        (loss + worst * adversarial.weight, grads.add(after.scale(adversarial.weight)))
+    }
+
+    fn plain_gradients(
         &mut self,
         batch: &TripletBatch,
         rng: &mut ChaCha8Rng,
@@ -147,10 +161,20 @@ impl<R: GraphRecipe> GraphTrainer<R> {
         (loss, WeightGradients::take(&self.net, &mut grads))
     }
 
+    /// What is left out in `epoch`, and the vectors that say so.
+    fn truncation(&self, epoch: usize) -> Result<Option<(f32, Matrix, Matrix)>, FitError> {
+        let Some(truncate) = self.options.truncate.filter(|_| epoch > 1) else { return Ok(None) };
+        let (users, items) = self.net.vectors();
+        let host = |t: Tensor<2>| tensor_to_matrix(t.inner()).map_err(FitError::Device);
+        let (users, items) = (host(users)?, host(items)?);
+        let limit = truncate.limit(epoch, &self.world.train, &users, &items);
+        Ok(Some((limit, users, items)))
+    }
+
     /// What the step size is multiplied by in `epoch`.
     fn factor(&self, epoch: usize) -> f32 {
         let own = Schedule::Exponential { factor: self.recipe.training().lr_decay, every: 50.0 };
-        self.schedule.unwrap_or(own).factor(epoch - 1)
+        self.options.optimiser.schedule.unwrap_or(own).factor(epoch - 1)
     }
 }
 
@@ -159,10 +183,16 @@ impl<R: GraphRecipe> Trainer for GraphTrainer<R> {
         let training = self.recipe.training();
         self.optimiser.set_lr(training.lr * self.factor(epoch));
         self.net.begin_epoch(epoch, self.context.seed)?;
+        let truncation = self.truncation(epoch)?;
         let sampler = Arc::clone(&self.sampler);
         let batches = sampler.epoch(self.context.seed, epoch as u64, training.batch_size);
         let mut rng = self.context.seed.rng("graph-noise", epoch as u64);
         let stats = run_epoch(R::NAME, epoch, batches.enumerate(), |(nth, batch)| {
+            let kept = truncation.as_ref().map(|(limit, u, i)| above(batch, *limit, u, i));
+            let batch = kept.as_ref().unwrap_or(batch);
+            if batch.users.is_empty() {
+                return Ok((0.0, 0));
+            }
             Ok((self.step(*nth, batch, &mut rng)?, batch.len()))
         })?;
         self.optimiser.flush(&mut self.net)?;

@@ -12,6 +12,7 @@ mod encoder;
 mod fit;
 mod losses;
 mod model;
+mod options;
 #[cfg(test)]
 pub(crate) mod parity;
 mod principal;

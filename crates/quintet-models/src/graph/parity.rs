@@ -6,12 +6,12 @@ use quintet_core::{
 };
 use quintet_data::TripletBatch;
 use quintet_tensor::{
-    Device, FitContext, Layer, OptimiserConfig, Trainer, TrainingData, matrix_to_tensor,
-    tensor_to_matrix,
+    Device, FitContext, Layer, Trainer, TrainingData, matrix_to_tensor, tensor_to_matrix,
 };
 use serde_json::Value;
 
 use super::fit::GraphTrainer;
+use super::options::Options;
 use super::{GraphNet, GraphRecipe};
 
 /// Allowed difference, relative to numbers above one.
@@ -53,8 +53,7 @@ pub(crate) fn check_case<R: GraphRecipe>(name: &str) {
     if let Some(attributes) = &attributes {
         data = data.with_item_attributes(attributes);
     }
-    let mut trainer =
-        GraphTrainer::<R>::new(&recipe, &OptimiserConfig::default(), data, &context).unwrap();
+    let mut trainer = GraphTrainer::<R>::new(&recipe, &Options::default(), data, &context).unwrap();
     set_weights(&mut trainer.net, &case);
     let mut memory = ModelState::new("memory");
     for (name, numbers) in case["memory"].as_object().into_iter().flatten() {
