@@ -126,7 +126,7 @@ pub(crate) fn entry() -> ModelEntry {
         summary: "perceptron over ids, their product and fused content",
         build: |params| Ok(Box::new(parse_params::<DmrsConfig>(NAME, params)?)),
         load: |state| Ok(Box::new(Dmrs::load(state)?)),
-        tiny: r#"{"dim": 8, "layers": [16, 8], "lr": 0.02, "batch_size": 64, "negatives": 2,
+        tiny: r#"{"dim": 8, "layers": [16, 8], "lr": 0.02, "batch_size": 128, "negatives": 2,
                   "dropout": 0.1, "id_dropout": 0.3}"#,
     }
 }

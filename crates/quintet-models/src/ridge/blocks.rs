@@ -169,13 +169,9 @@ impl Blocks {
         let domain = &mut domains[g];
         let users = domain.effective(shared);
         let mut factors = std::mem::take(&mut domain.factors);
-        let solved = items_of(
-            settings,
-            (&domain.items, &domain.views),
-            domain.weight,
-            { (&users, &domain.active_users) },
-            &mut factors,
-        );
+        let parts = (&domain.items, &domain.views[..]);
+        let active = (&users, &domain.active_users[..]);
+        let solved = items_of(settings, parts, domain.weight, active, &mut factors);
         domain.factors = factors;
         solved
     }

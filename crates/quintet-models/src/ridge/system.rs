@@ -136,7 +136,10 @@ pub(crate) fn solve_rows(
             for (nth, x) in rows.chunks_exact_mut(dim).enumerate() {
                 system.clear(ridge);
                 let row = chunk * ROWS + nth;
-                let said = parts.iter().fold(false, |said, part| part.add(row, system) || said);
+                let mut said = false;
+                for part in parts {
+                    said |= part.add(row, system);
+                }
                 if !said {
                     x.fill(0.0);
                 } else if system.factor() {
