@@ -1,3 +1,5 @@
+//! Tests of DMRS, beside PyTorch and on small worlds.
+
 use quintet_core::{Matrix, UserIdx};
 use quintet_testkit::World;
 

@@ -1,3 +1,5 @@
+//! Tests of the additive fusion network, beside PyTorch and on small worlds.
+
 use quintet_core::{FeatureSet, Matrix, ModalityFeatures, UserIdx, top_k};
 use quintet_data::TripletBatch;
 use quintet_testkit::World;

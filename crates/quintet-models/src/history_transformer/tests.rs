@@ -1,3 +1,5 @@
+//! Tests of the transformer over histories, beside PyTorch and on small worlds.
+
 use quintet_core::{FeatureSet, ItemIdx, UserIdx};
 use quintet_testkit::World;
 
