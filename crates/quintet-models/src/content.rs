@@ -33,28 +33,8 @@ impl Content {
         components: usize,
         device: &Device,
     ) -> Result<Self, FitError> {
-        if let Some(missing) = wanted.and_then(|w| w.iter().find(|m| features.get(**m).is_none())) {
-            return Err(FitError::MissingModality {
-                model: model.into(),
-                modality: *missing,
-                known: names_of(features),
-            });
-        }
-        let chosen = wanted.map_or_else(|| features.clone(), |w| features.only(w));
-        if chosen.is_empty() {
-            return Err(FitError::Data {
-                model: model.into(),
-                reason: "it reads item content, and the dataset has no features of any modality; \
-                         run `quintet encode` first"
-                    .into(),
-            });
-        }
-        let reductions = chosen.iter().map(|f| Reduction::fit(f, components));
-        let reductions = reductions
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(|reason| FitError::Data { model: model.into(), reason })?;
-        let map = ContentMap { reductions };
-        map.apply(&chosen, device).map_err(|reason| FitError::Data { model: model.into(), reason })
+        let map = ContentMap::fit(model, features, wanted, components)?;
+        map.apply(features, device).map_err(|reason| FitError::Data { model: model.into(), reason })
     }
 
     /// The modalities in use.
@@ -103,16 +83,63 @@ pub(crate) struct ContentMap {
 }
 
 impl ContentMap {
+    /// Learns from the modalities named in `wanted`, as [`Content::new`] says.
+    pub(crate) fn fit(
+        model: &str,
+        features: &FeatureSet,
+        wanted: Option<&[Modality]>,
+        components: usize,
+    ) -> Result<Self, FitError> {
+        if let Some(missing) = wanted.and_then(|w| w.iter().find(|m| features.get(**m).is_none())) {
+            return Err(FitError::MissingModality {
+                model: model.into(),
+                modality: *missing,
+                known: names_of(features),
+            });
+        }
+        let chosen = wanted.map_or_else(|| features.clone(), |w| features.only(w));
+        if chosen.is_empty() {
+            return Err(FitError::Data {
+                model: model.into(),
+                reason: "it reads item content, and the dataset has no features of any modality; \
+                         run `quintet encode` first"
+                    .into(),
+            });
+        }
+        let reductions = chosen.iter().map(|f| Reduction::fit(f, components));
+        let reductions = reductions
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|reason| FitError::Data { model: model.into(), reason })?;
+        Ok(Self { reductions })
+    }
+
     /// Features as content; modalities that were not fitted are left out.
     ///
     /// # Errors
     /// A fitted modality is not there, or has another width.
     pub(crate) fn apply(&self, features: &FeatureSet, device: &Device) -> Result<Content, String> {
         let n_items = features.n_items();
-        let mut mask = Matrix::zeros(n_items, self.reductions.len());
-        let mut blocks = Vec::with_capacity(self.reductions.len());
-        let mut modalities = Vec::with_capacity(self.reductions.len());
-        for (m, reduction) in self.reductions.iter().enumerate() {
+        let host = self.host(features)?;
+        let mut mask = Matrix::zeros(n_items, host.len());
+        let mut blocks = Vec::with_capacity(host.len());
+        let mut modalities = Vec::with_capacity(host.len());
+        for (m, f) in host.iter().enumerate() {
+            for item in (0..n_items).filter(|&i| f.present[i]) {
+                mask.row_mut(item)[m] = 1.0;
+            }
+            modalities.push((f.modality, f.dim()));
+            blocks.push(matrix_to_tensor(&f.matrix, device));
+        }
+        let mask = matrix_to_tensor(&mask, device);
+        Ok(Content { modalities, blocks, mask, n_items, map: self.clone() })
+    }
+
+    /// As [`ContentMap::apply`], without a device.
+    ///
+    /// # Errors
+    /// A fitted modality is not there, or has another width.
+    pub(crate) fn host(&self, features: &FeatureSet) -> Result<Vec<ModalityFeatures>, String> {
+        let one = |reduction: &Reduction| {
             let modality = reduction.modality;
             let f = features.get(modality).ok_or_else(|| {
                 let known = names_of(features);
@@ -124,15 +151,15 @@ impl ContentMap {
                     "{modality} features have width {found}; it was fitted on width {expected}"
                 ));
             }
-            for item in (0..n_items).filter(|&i| f.present[i]) {
-                mask.row_mut(item)[m] = 1.0;
-            }
-            let block = reduction.apply(f);
-            modalities.push((modality, block.cols()));
-            blocks.push(matrix_to_tensor(&block, device));
-        }
-        let mask = matrix_to_tensor(&mask, device);
-        Ok(Content { modalities, blocks, mask, n_items, map: self.clone() })
+            let (matrix, present) = (reduction.apply(f), f.present.clone());
+            Ok(ModalityFeatures { modality, matrix, present })
+        };
+        self.reductions.iter().map(one).collect()
+    }
+
+    /// The modalities that are read.
+    pub(crate) fn modalities(&self) -> Vec<Modality> {
+        self.reductions.iter().map(|r| r.modality).collect()
     }
 
     /// The modalities and widths of the content.

@@ -7,8 +7,8 @@ use quintet_core::{
     SeedStream, UserIdx,
 };
 use quintet_tensor::{
-    DeviceChoice, FactorModel, FitError, Fused, Fusion, Views, load_weights, open_device,
-    save_weights, tensor_to_vec,
+    DeviceChoice, FactorModel, FitError, Fused, Fusion, FusionShape, Layer, Views, Weight,
+    load_weights, open_device, save_weights, tensor_to_vec,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -47,8 +47,7 @@ impl Recipe {
         if self.fusion == projections::NAME {
             return Ok(Box::new(projections::MeanProjections::new(&shape, seed, device)));
         }
-        let registry = quintet_fusion::registry()?;
-        (registry.get(&self.fusion)?.build)(&self.fusion_params, &shape, seed, device)
+        named_fusion((&self.fusion, &self.fusion_params), &shape, seed, device)
     }
 
     /// Fused and scaled rows, `[n_items, dim]`, and the shares of the modalities.
@@ -69,6 +68,58 @@ impl Recipe {
         }
         let rows = Matrix::from_vec(n, self.dim, rows)?;
         Ok((rows, Matrix::from_vec(n, content.names().len(), shares)?))
+    }
+}
+
+/// A fusion layer by its name in quintet-fusion, with its parameters.
+pub(crate) fn named_fusion(
+    (name, params): (&str, &Value),
+    shape: &FusionShape,
+    seed: SeedStream,
+    device: &Device,
+) -> Result<Box<dyn Fusion>, FitError> {
+    let registry = quintet_fusion::registry()?;
+    (registry.get(name)?.build)(params, shape, seed, device)
+}
+
+/// The weights of `layer` with `prefix` before their names.
+pub(crate) fn prefixed<'a, L: Layer + ?Sized>(
+    prefix: &str,
+    layer: &'a L,
+) -> Vec<(String, &'a Weight)> {
+    layer.weights().into_iter().map(|(name, w)| (format!("{prefix}{name}"), w)).collect()
+}
+
+/// The device of the fit, or one that is found for a model that was loaded.
+pub(crate) fn device_of(known: &Option<Device>) -> Result<Device, FitError> {
+    match known {
+        Some(device) => Ok(device.clone()),
+        None => {
+            let opened = open_device(DeviceChoice::Auto);
+            Ok(opened.map_err(|e| FitError::Device(e.to_string()))?.device)
+        }
+    }
+}
+
+/// Refuses features of fewer items than a model was fitted on.
+pub(crate) fn check_length(model: &str, expected: usize, found: usize) -> Result<(), FitError> {
+    if found >= expected {
+        return Ok(());
+    }
+    let reason =
+        format!("features of {found} items; it was fitted on {expected}, which have to come first");
+    Err(FitError::Data { model: model.into(), reason })
+}
+
+/// What a model made over other features gives to its caller.
+pub(crate) fn over_features<M: Recommender + 'static>(
+    name: &str,
+    made: Result<M, FitError>,
+) -> Result<Box<dyn Recommender>, ScoreError> {
+    match made {
+        Ok(model) => Ok(Box::new(model)),
+        Err(FitError::Data { model, reason }) => Err(ScoreError::Features { model, reason }),
+        Err(e) => Err(ScoreError::Features { model: name.into(), reason: e.to_string() }),
     }
 }
 
@@ -188,19 +239,9 @@ impl ContentModel {
     }
 
     fn over(&self, features: &FeatureSet) -> Result<Self, FitError> {
-        let device = match &self.device {
-            Some(device) => device.clone(),
-            None => {
-                open_device(DeviceChoice::Auto).map_err(|e| FitError::Device(e.to_string()))?.device
-            }
-        };
+        let device = device_of(&self.device)?;
         let data = |reason| FitError::Data { model: self.name.into(), reason };
-        if features.n_items() < self.warm.len() {
-            let (expected, found) = (self.warm.len(), features.n_items());
-            return Err(data(format!(
-                "features of {found} items; it was fitted on {expected}, which have to come first"
-            )));
-        }
+        check_length(self.name, self.warm.len(), features.n_items())?;
         let content = self.map.apply(features, &device).map_err(data)?;
         let old = self.factors.factors().ok_or_else(|| data("no factors".into()))?;
         let columns =
@@ -306,11 +347,7 @@ impl Recommender for ContentModel {
     }
 
     fn with_features(&self, features: &FeatureSet) -> Result<Box<dyn Recommender>, ScoreError> {
-        match self.over(features) {
-            Ok(model) => Ok(Box::new(model)),
-            Err(FitError::Data { model, reason }) => Err(ScoreError::Features { model, reason }),
-            Err(e) => Err(ScoreError::Features { model: self.name.into(), reason: e.to_string() }),
-        }
+        over_features(self.name, self.over(features))
     }
 
     fn explain(

@@ -10,15 +10,13 @@
 //! without training interactions is scored in just that form.
 //! Cost: one step `O(candidates · Σ d_m · dim + batch · candidates · dim)`.
 
-use std::collections::HashMap;
-
-use burn::tensor::{Bool, Device, Tensor, TensorData};
-use quintet_core::{Interactions, Matrix, Modality, ModelState, Recommender, UserIdx};
+use burn::tensor::{Device, Tensor, TensorData};
+use quintet_core::{Interactions, Matrix, Modality, ModelState, Recommender};
 use quintet_tensor::{
     Adam, AdamConfig, EmbeddingTable, EpochStats, Fit, FitContext, FitError, Fitting, Fusion,
     Layer, ModelEntry, Trainer, TrainingData, Weight, check_interactions, check_training_params,
-    index_tensor, load_weights, loss_value, parse_params, run_epoch, sampled_softmax, save_weights,
-    squared_penalty, step_table, unique_ids,
+    index_tensor, load_weights, loss_value, parse_params, run_epoch, save_weights, squared_penalty,
+    step_table,
 };
 use rand::RngExt;
 use rand::seq::SliceRandom;
@@ -28,18 +26,9 @@ use serde_json::Value;
 
 use crate::content::Content;
 use crate::content_model::{ContentModel, Ids, Recipe, auxiliary, scaled};
+use crate::softmax_batch::{Candidates, SoftmaxBatch};
 
 const NAME: &str = "two_tower";
-
-/// Which items compete in the softmax.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Candidates {
-    /// The distinct items of the batch, corrected for popular items being drawn more often.
-    Batch,
-    /// Every item that occurs in training: exact, for small catalogues.
-    All,
-}
 
 /// Parameters.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -201,19 +190,6 @@ impl Fit for TwoTowerConfig {
     }
 }
 
-/// Interactions of one step and the items that compete.
-struct SoftmaxBatch {
-    users: Vec<u32>,
-    user_places: Vec<u32>,
-    candidates: Vec<u32>,
-    targets: Vec<u32>,
-    /// `[batch, candidates]`, row by row.
-    hidden: Vec<bool>,
-    log_q: Vec<f32>,
-    /// `[candidates]`: 1 where the id takes part.
-    keep: Vec<f32>,
-}
-
 struct TwoTowerTrainer {
     users: EmbeddingTable,
     ids: EmbeddingTable,
@@ -229,65 +205,26 @@ struct TwoTowerTrainer {
 }
 
 impl TwoTowerTrainer {
-    fn batch(&self, pairs: &[(u32, u32)], keep_rng: &mut impl rand::Rng) -> SoftmaxBatch {
-        let user_list: Vec<u32> = pairs.iter().map(|p| p.0).collect();
-        let (users, user_places) = unique_ids(&user_list);
-        let item_list: Vec<u32> = pairs.iter().map(|p| p.1).collect();
-        let candidates = match self.config.candidates {
-            Candidates::Batch => unique_ids(&item_list).0,
-            Candidates::All => {
-                (0..self.counts.len() as u32).filter(|&i| self.counts[i as usize] > 0).collect()
-            }
-        };
-        let column: HashMap<u32, usize> =
-            candidates.iter().enumerate().map(|(c, &i)| (i, c)).collect();
-        let n = candidates.len();
-        let mut hidden = vec![false; pairs.len() * n];
-        for (row, &(user, item)) in pairs.iter().enumerate() {
-            for other in self.train.items(UserIdx(user)).iter().filter(|o| o.0 != item) {
-                if let Some(&c) = column.get(&other.0) {
-                    hidden[row * n + c] = true;
-                }
-            }
-        }
-        let keep = (0..n)
-            .map(|_| if keep_rng.random::<f32>() < self.config.id_dropout { 0.0 } else { 1.0 })
-            .collect();
-        SoftmaxBatch {
-            users,
-            user_places,
-            targets: item_list.iter().map(|i| column[i] as u32).collect(),
-            log_q: self.log_q(&candidates, pairs.len()),
-            candidates,
-            hidden,
-            keep,
-        }
+    /// A batch, and 1 for each candidate whose id takes part in the step, else 0.
+    fn batch(&self, pairs: &[(u32, u32)], rng: &mut impl rand::Rng) -> (SoftmaxBatch, Vec<f32>) {
+        let batch = SoftmaxBatch::new(pairs, self.config.candidates, &self.counts, &self.train);
+        let rate = self.config.id_dropout;
+        let keep = |_| if rng.random::<f32>() < rate { 0.0 } else { 1.0 };
+        let keep = (0..batch.candidates.len()).map(keep).collect();
+        (batch, keep)
     }
 
-    /// Log of the probability that each candidate is among the candidates: an item with `c` of
-    /// the `n` training interactions is missed by a batch of `b` with `(1 - c/n)^b`.
-    fn log_q(&self, candidates: &[u32], batch: usize) -> Vec<f32> {
-        if self.config.candidates == Candidates::All {
-            return vec![0.0; candidates.len()];
-        }
-        let n = self.train.nnz() as f64;
-        let drawn = |i: &u32| {
-            let share = f64::from(self.counts[*i as usize]) / n;
-            (1.0 - (1.0 - share).powf(batch as f64)).max(1e-12).ln() as f32
-        };
-        candidates.iter().map(drawn).collect()
-    }
-
-    fn step(&mut self, b: &SoftmaxBatch, rng: &mut ChaCha8Rng) -> Result<f64, FitError> {
+    fn step(
+        &mut self,
+        (b, keep): (&SoftmaxBatch, &[f32]),
+        rng: &mut ChaCha8Rng,
+    ) -> Result<f64, FitError> {
         let device = &self.device;
-        let (batch, n) = (b.targets.len(), b.candidates.len());
         let users = self.users.leaf(&b.users, device);
         let ids = self.ids.leaf(&b.candidates, device);
         let bias = self.bias.leaf(&b.candidates, device);
-        let column = |v: &[f32], dims: [usize; 2]| {
-            Tensor::<2>::from_data(TensorData::new(v.to_vec(), dims), device)
-        };
-        let keep = column(&b.keep, [n, 1]);
+        let keep = TensorData::new(keep.to_vec(), [keep.len(), 1]);
+        let keep = Tensor::<2>::from_data(keep, device);
         let dropped = keep.clone().neg() + 1.0;
         let views = self.content.views(&b.candidates, device);
         let fused = scaled(self.tower.fusion.forward_train(&views, rng), self.tower.scale);
@@ -297,17 +234,14 @@ impl TwoTowerTrainer {
         let biases =
             bias.clone() * keep + dropped * self.tower.shared_bias.tensor().mul_scalar(FAST);
         let u = users.clone().select(0, index_tensor(&b.user_places, device)); // [batch, 2 dim]
-        let hidden =
-            Tensor::<2, Bool>::from_data(TensorData::new(b.hidden.clone(), [batch, n]), device);
-        let (log_q, targets) = (column(&b.log_q, [1, n]), index_tensor(&b.targets, device));
         let ranked = |content: Tensor<2>| {
             let rows = vec![content * factor.clone(), kept_ids.clone()];
             let items = Tensor::cat(rows, 1); // [candidates, 2 dim]
             let logits = u.clone().matmul(items.transpose()) + biases.clone().transpose();
-            sampled_softmax(logits, log_q.clone(), targets.clone(), hidden.clone())
+            b.loss(logits)
         };
         let mut loss = ranked(fused.vectors.clone());
-        if let Some(p) = squared_penalty(&[&u, &ids], self.config.l2, batch) {
+        if let Some(p) = squared_penalty(&[&u, &ids], self.config.l2, b.len()) {
             loss = loss + p;
         }
         loss = loss + auxiliary(&fused, &views, self.config.head_weight, ranked);
@@ -329,8 +263,8 @@ impl Trainer for TwoTowerTrainer {
             pairs.chunks(self.config.batch_size).map(<[_]>::to_vec).collect();
         let mut fusion_rng = self.context.seed.rng("two-tower-fusion", epoch as u64);
         run_epoch(NAME, epoch, chunks.into_iter(), |pairs| {
-            let batch = self.batch(pairs, &mut rng);
-            Ok((self.step(&batch, &mut fusion_rng)?, pairs.len()))
+            let (batch, keep) = self.batch(pairs, &mut rng);
+            Ok((self.step((&batch, &keep), &mut fusion_rng)?, pairs.len()))
         })
     }
 

@@ -1,0 +1,180 @@
+//! What a step reads, as places among its distinct users and items.
+
+use burn::tensor::{Tensor, TensorData, activation};
+use quintet_core::Interactions;
+use quintet_data::TripletBatch;
+use quintet_tensor::{bpr_loss, score_pairs, select_rows, soft_intra_list_distance, unique_ids};
+
+use crate::softmax_batch::{Candidates, SoftmaxBatch};
+
+/// The interactions of a step and what they are compared with.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Ranking {
+    /// One negative each.
+    Pairs(TripletBatch),
+    /// Candidates in a softmax.
+    Softmax(SoftmaxBatch),
+}
+
+impl Ranking {
+    pub(super) fn softmax(
+        pairs: &[(u32, u32)],
+        compete: Candidates,
+        counts: &[u32],
+        train: &Interactions,
+    ) -> Self {
+        Self::Softmax(SoftmaxBatch::new(pairs, compete, counts, train))
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Ranking::Pairs(batch) => batch.len(),
+            Ranking::Softmax(batch) => batch.len(),
+        }
+    }
+
+    /// Users and their items.
+    pub(super) fn pairs(&self) -> Vec<(u32, u32)> {
+        match self {
+            Ranking::Pairs(batch) => {
+                batch.users.iter().copied().zip(batch.positives.iter().copied()).collect()
+            }
+            Ranking::Softmax(batch) => {
+                let user = |place: &u32| batch.users[*place as usize];
+                let item = |place: &u32| batch.candidates[*place as usize];
+                let users = batch.user_places.iter().map(user);
+                users.zip(batch.targets.iter().map(item)).collect()
+            }
+        }
+    }
+
+    /// Every item that is read.
+    fn items(&self) -> Vec<u32> {
+        match self {
+            Ranking::Pairs(batch) => {
+                batch.positives.iter().chain(&batch.negatives).copied().collect()
+            }
+            Ranking::Softmax(batch) => batch.candidates.clone(),
+        }
+    }
+}
+
+/// Some users of a step with a list each: one item of their own, then the same drawn items.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Lists {
+    users: Vec<u32>,
+    own: Vec<u32>,
+    shared: Vec<u32>,
+}
+
+impl Lists {
+    /// The first `most` users of the pairs, each with the first of their items.
+    pub(super) fn new(pairs: &[(u32, u32)], shared: Vec<u32>, most: usize) -> Self {
+        let (mut users, mut own): (Vec<u32>, Vec<u32>) = (Vec::new(), Vec::new());
+        let mut seen = std::collections::HashSet::new();
+        for (user, item) in pairs {
+            if users.len() < most && seen.insert(*user) {
+                users.push(*user);
+                own.push(*item);
+            }
+        }
+        Self { users, own, shared }
+    }
+}
+
+/// One step.
+#[derive(Debug, Clone)]
+pub(super) struct StepBatch {
+    /// Distinct users and items, ascending.
+    pub(super) users: Vec<u32>,
+    pub(super) items: Vec<u32>,
+    ranking: Ranking,
+    lists: Option<Lists>,
+}
+
+/// Where `ids` stand in ascending `among`.
+fn places(ids: &[u32], among: &[u32]) -> Vec<u32> {
+    ids.iter().map(|id| among.partition_point(|other| other < id) as u32).collect()
+}
+
+impl StepBatch {
+    pub(super) fn new(ranking: Ranking, lists: Option<Lists>) -> Self {
+        let users: Vec<u32> = ranking.pairs().iter().map(|pair| pair.0).collect();
+        let mut items = ranking.items();
+        if let Some(lists) = &lists {
+            items.extend(lists.shared.iter().chain(&lists.own));
+        }
+        Self { users: unique_ids(&users).0, items: unique_ids(&items).0, ranking, lists }
+    }
+
+    /// Number of interactions.
+    pub(super) fn len(&self) -> usize {
+        self.ranking.len()
+    }
+
+    /// The ranking loss of vectors of the step's users and items, `[users, dim]`, `[items, dim]`.
+    pub(super) fn rank(&self, u: &Tensor<2>, v: &Tensor<2>) -> Tensor<1> {
+        let users = |ids: &[u32]| select_rows(u.clone(), &places(ids, &self.users));
+        let items = |ids: &[u32]| select_rows(v.clone(), &places(ids, &self.items));
+        match &self.ranking {
+            Ranking::Pairs(batch) => {
+                let u = users(&batch.users);
+                let positive = score_pairs(u.clone(), items(&batch.positives));
+                bpr_loss(positive, score_pairs(u, items(&batch.negatives)))
+            }
+            Ranking::Softmax(batch) => {
+                let u = select_rows(u.clone(), &batch.user_places);
+                batch.loss(u.matmul(items(&batch.candidates).transpose()))
+            }
+        }
+    }
+
+    /// The intra-list distance of the lists under `softmax(s / τ)`; `facts`, `[items, width]`, are
+    /// of length 1. None without lists.
+    pub(super) fn distance(
+        &self,
+        (u, v): (&Tensor<2>, &Tensor<2>),
+        facts: &Tensor<2>,
+        temperature: f32,
+    ) -> Option<Tensor<1>> {
+        let lists = self.lists.as_ref()?;
+        let (n, length) = (lists.users.len(), 1 + lists.shared.len());
+        let listed: Vec<u32> = lists
+            .own
+            .iter()
+            .flat_map(|own| std::iter::once(*own).chain(lists.shared.iter().copied()))
+            .collect();
+        let listed = places(&listed, &self.items);
+        let [_, width] = facts.dims();
+        let facts = select_rows(facts.clone(), &listed).reshape([n, length, width]);
+        let u = select_rows(u.clone(), &places(&lists.users, &self.users));
+        let own = score_pairs(u.clone(), self.rows(v, &lists.own)); // [n, 1]
+        let shared = u.matmul(self.rows(v, &lists.shared).transpose());
+        let mut scores = Tensor::cat(vec![own, shared], 1) / temperature; // [n, length]
+        if let Some(twice) = lists.twice(&scores) {
+            scores = scores + twice;
+        }
+        Some(soft_intra_list_distance(activation::softmax(scores, 1), facts))
+    }
+
+    fn rows(&self, v: &Tensor<2>, ids: &[u32]) -> Tensor<2> {
+        select_rows(v.clone(), &places(ids, &self.items))
+    }
+}
+
+impl Lists {
+    /// Takes an own item that was drawn as well out of the drawn ones, `[users, 1 + shared]`.
+    fn twice(&self, like: &Tensor<2>) -> Option<Tensor<2>> {
+        let length = 1 + self.shared.len();
+        let mut hidden = vec![0.0f32; self.users.len() * length];
+        let mut any = false;
+        for (row, own) in self.own.iter().enumerate() {
+            if let Some(at) = self.shared.iter().position(|item| item == own) {
+                hidden[row * length + 1 + at] = -1e9;
+                any = true;
+            }
+        }
+        let data = TensorData::new(hidden, [self.users.len(), length]);
+        any.then(|| Tensor::from_data(data, &like.device()))
+    }
+}

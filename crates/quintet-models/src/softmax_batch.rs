@@ -1,0 +1,101 @@
+//! A batch of interactions and the items that compete for them in a softmax.
+
+use std::collections::HashMap;
+
+use burn::tensor::{Bool, Tensor, TensorData};
+use quintet_core::{Interactions, UserIdx};
+use quintet_tensor::{index_tensor, sampled_softmax, unique_ids};
+use serde::{Deserialize, Serialize};
+
+/// Which items compete in the softmax.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Candidates {
+    /// The distinct items of the batch, corrected for popular items being drawn more often.
+    Batch,
+    /// Every item that occurs in training: exact, for small catalogues.
+    All,
+}
+
+/// Interactions of one step and the items that compete.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct SoftmaxBatch {
+    /// Distinct users, ascending.
+    pub(crate) users: Vec<u32>,
+    /// The place of each interaction's user among them.
+    pub(crate) user_places: Vec<u32>,
+    /// The items that compete, ascending.
+    pub(crate) candidates: Vec<u32>,
+    /// The place of each interaction's item among them.
+    pub(crate) targets: Vec<u32>,
+    /// `[batch, candidates]`, row by row: another item of the same user.
+    hidden: Vec<bool>,
+    log_q: Vec<f32>,
+}
+
+impl SoftmaxBatch {
+    /// `counts` are the training interactions of each item.
+    pub(crate) fn new(
+        pairs: &[(u32, u32)],
+        compete: Candidates,
+        counts: &[u32],
+        train: &Interactions,
+    ) -> Self {
+        let user_list: Vec<u32> = pairs.iter().map(|p| p.0).collect();
+        let (users, user_places) = unique_ids(&user_list);
+        let item_list: Vec<u32> = pairs.iter().map(|p| p.1).collect();
+        let candidates = match compete {
+            Candidates::Batch => unique_ids(&item_list).0,
+            Candidates::All => {
+                (0..counts.len() as u32).filter(|&i| counts[i as usize] > 0).collect()
+            }
+        };
+        let column: HashMap<u32, usize> =
+            candidates.iter().enumerate().map(|(c, &i)| (i, c)).collect();
+        let n = candidates.len();
+        let mut hidden = vec![false; pairs.len() * n];
+        for (row, &(user, item)) in pairs.iter().enumerate() {
+            for other in train.items(UserIdx(user)).iter().filter(|o| o.0 != item) {
+                if let Some(&c) = column.get(&other.0) {
+                    hidden[row * n + c] = true;
+                }
+            }
+        }
+        let log_q = match compete {
+            Candidates::All => vec![0.0; n],
+            Candidates::Batch => log_q(&candidates, counts, train.nnz(), pairs.len()),
+        };
+        Self {
+            users,
+            user_places,
+            targets: item_list.iter().map(|i| column[i] as u32).collect(),
+            log_q,
+            candidates,
+            hidden,
+        }
+    }
+
+    /// Number of interactions.
+    pub(crate) fn len(&self) -> usize {
+        self.targets.len()
+    }
+
+    /// The softmax of `logits`, `[batch, candidates]`.
+    pub(crate) fn loss(&self, logits: Tensor<2>) -> Tensor<1> {
+        let (device, n) = (logits.device(), self.candidates.len());
+        let hidden = TensorData::new(self.hidden.clone(), [self.len(), n]);
+        let hidden = Tensor::<2, Bool>::from_data(hidden, &device);
+        let log_q = Tensor::from_data(TensorData::new(self.log_q.clone(), [1, n]), &device);
+        sampled_softmax(logits, log_q, index_tensor(&self.targets, &device), hidden)
+    }
+}
+
+/// Log of the probability that each candidate is among the candidates: an item with `c` of the `n`
+/// training interactions is missed by a batch of `b` with `(1 - c/n)^b`.
+pub(crate) fn log_q(candidates: &[u32], counts: &[u32], n: usize, batch: usize) -> Vec<f32> {
+    let drawn = |i: &u32| {
+        let share = f64::from(counts[*i as usize]) / n as f64;
+        (1.0 - (1.0 - share).powf(batch as f64)).max(1e-12).ln() as f32
+    };
+    candidates.iter().map(drawn).collect()
+}
