@@ -118,7 +118,7 @@ impl GraphRecipe for DragonConfig {
             shares: Weight::new(&shares, device),
             contents: world.features.iter().map(Content::of).collect(),
             graph: world.user_item(),
-            alike: world.frozen_graph(self.k, self.image_weight),
+            alike: world.frozen_graph(self.k, self.image_weight)?,
             in_common: weighted_users(&world.train, self.user_k),
             config: self.clone(),
         })

@@ -120,7 +120,7 @@ impl GraphRecipe for FreedomConfig {
             train: world.train.clone(),
             sampled: whole.clone(),
             whole,
-            alike: world.frozen_graph(self.k, self.image_weight),
+            alike: world.frozen_graph(self.k, self.image_weight)?,
             config: self.clone(),
         })
     }

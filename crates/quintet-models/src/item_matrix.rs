@@ -4,8 +4,8 @@
 //! nothing but their items; new items need features, from which `S` is made again.
 
 use quintet_core::{
-    Capability, FeatureSet, Interactions, ItemIdx, Matrix, Modality, ModelState, Reason,
-    Recommender, ScoreError, Scored, UserIdx, top_k,
+    Capability, FeatureSet, Interactions, ItemIdx, Matrix, Modality, ModalityFeatures, ModelState,
+    Reason, Recommender, ScoreError, Scored, UserIdx, top_k,
 };
 use quintet_tensor::{
     Fit, FitContext, FitError, Fitting, ModelEntry, TrainingData, add_scaled, check_interactions,
@@ -123,10 +123,15 @@ impl<R: ItemMatrixRecipe> Fit for ItemMatrixFit<R> {
     fn start(&self, data: TrainingData<'_>, _: &FitContext) -> Result<Fitting, FitError> {
         self.0.check()?;
         check_interactions(R::NAME, data.train)?;
-        let features = chosen(R::NAME, data.features, self.0.modalities(), true)?;
+        let read = names(chosen(R::NAME, data.features, self.0.modalities(), true)?);
+        let features = data.features.only(&read);
         let model = ItemMatrixModel::new(self.0.clone(), with_ones(data.train), &features)?;
         Ok(Fitting::Fitted(Box::new(model)))
     }
+}
+
+fn names(features: Vec<&ModalityFeatures>) -> Vec<Modality> {
+    features.into_iter().map(|f| f.modality).collect()
 }
 
 /// The fitted form.
@@ -173,7 +178,8 @@ impl<R: ItemMatrixRecipe> ItemMatrixModel<R> {
             );
             return Err(FitError::Data { model: R::NAME.into(), reason });
         }
-        let features = chosen(R::NAME, features, Some(&self.modalities), true)?;
+        let features =
+            features.only(&names(chosen(R::NAME, features, Some(&self.modalities), true)?));
         let old = &self.history;
         let history = Interactions::from_sorted(old.n_users(), found, old.nnz(), old.iter())?;
         Self::new(self.recipe.clone(), history, &features)

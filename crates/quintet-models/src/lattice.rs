@@ -105,7 +105,8 @@ impl GraphRecipe for LatticeConfig {
         let (users, items) = (table(world.n_users()), table(world.n_items()));
         let n = world.features.len();
         let equal = vec![1.0 / n as f32; n];
-        let original: Vec<_> = world.features.iter().map(|f| world.knn(f, self.k, true)).collect();
+        let original = world.features.iter().map(|f| world.knn(f, self.k, true));
+        let original = original.collect::<Result<Vec<_>, _>>()?;
         let content = world.features.iter().map(|f| Content {
             modality: f.modality,
             rows: f.rows.clone(),

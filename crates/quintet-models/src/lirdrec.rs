@@ -139,7 +139,7 @@ impl GraphRecipe for LirdrecConfig {
             mix: [self.start, 1.0 - self.start],
             contents,
             graph: world.user_item(),
-            alike: world.frozen_graph(self.k, self.image_weight),
+            alike: world.frozen_graph(self.k, self.image_weight)?,
             device: device.clone(),
             config: self.clone(),
         })
@@ -233,9 +233,9 @@ impl GraphNet for LirdrecNet {
 
 /// The rows of all modalities side by side, each transformed; present where any modality is.
 fn shared_view(features: &[ItemFeatures], device: &Device) -> Result<Content, FitError> {
-    let n = features.iter().map(|f| f.host().rows()).max().unwrap_or(0);
+    let n = features.iter().map(|f| f.has().len()).max().unwrap_or(0);
     let transformed =
-        features.iter().map(|f| Ok(matrix_to_tensor(&cosine_transform(f.host())?, device)));
+        features.iter().map(|f| Ok(matrix_to_tensor(&cosine_transform(&f.host()?)?, device)));
     let rows = Tensor::cat(transformed.collect::<Result<Vec<_>, FitError>>()?, 1);
     let any = |item: usize| f32::from(u8::from(features.iter().any(|f| f.has()[item])));
     let present = Matrix::from_vec(n, 1, (0..n).map(any).collect())?;

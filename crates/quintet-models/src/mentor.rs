@@ -154,7 +154,7 @@ impl GraphRecipe for MentorConfig {
             predictor: default_linear(width, width, rng, device),
             contents: world.features.iter().map(Content::of).collect(),
             graph: world.user_item(),
-            alike: world.frozen_graph(self.k, self.image_weight),
+            alike: world.frozen_graph(self.k, self.image_weight)?,
             config: self.clone(),
         })
     }

@@ -115,8 +115,8 @@ impl GraphRecipe for MgcnConfig {
             alike: world
                 .features
                 .iter()
-                .map(|f| SparseProduct::new(world.knn(f, self.k, true)))
-                .collect(),
+                .map(|f| Ok(SparseProduct::new(world.knn(f, self.k, true)?)))
+                .collect::<Result<_, FitError>>()?,
             presence: Nodes::presence(world),
             graph: world.user_item(),
             users_of_items: world.users_of_items(),

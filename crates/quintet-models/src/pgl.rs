@@ -165,7 +165,7 @@ impl GraphRecipe for PglConfig {
             subgraph: whole.clone(),
             built: false,
             whole,
-            alike: world.frozen_graph(self.k, self.image_weight),
+            alike: world.frozen_graph(self.k, self.image_weight)?,
             scales: matrix_to_tensor(&scales, device),
             config: self.clone(),
         })

@@ -131,7 +131,8 @@ impl GraphRecipe for SmoreConfig {
             |n: usize| (0..n).map(|_| Linear::new(d, d, rng, device)).collect::<Vec<_>>();
         let (gates, preferences, hidden) = (layers(n + 1), layers(n + 1), layers(n));
         let queries = (0..n).map(|_| Weight::new(&xavier_normal(d, d, rng), device)).collect();
-        let graphs: Vec<_> = world.features.iter().map(|f| world.knn(f, self.k(f), true)).collect();
+        let graphs = world.features.iter().map(|f| world.knn(f, self.k(f), true));
+        let graphs = graphs.collect::<Result<Vec<_>, _>>()?;
         let has: Vec<&[bool]> = world.features.iter().map(ItemFeatures::has).collect();
         let fused = union(&graphs, &has);
         let presence = Nodes::presence(world);

@@ -1,11 +1,12 @@
 //! The items that look most alike: exact cosine neighbours, block by block.
 //!
-//! Cost: `n² · dim` multiply-adds as products of matrices, and a block of scores a thread; the
-//! `[n, n]` similarities are never held.
+//! Cost: `n² · dim` multiply-adds as products of matrices, and a block of scores a thread; neither
+//! the `[n, n]` similarities nor a copy of the features is held. Numbers beyond about 1e18 have no
+//! finite products: such items find nothing.
 
 use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
-use quintet_core::{Matrix, ModalityFeatures, top_k};
+use quintet_core::{ModalityFeatures, top_k};
 use rayon::prelude::*;
 
 /// Items whose neighbours a thread searches together.
@@ -25,67 +26,54 @@ pub fn nearest_items(
     itself: bool,
     candidates: Option<&[bool]>,
 ) -> Vec<Vec<(u32, f32)>> {
-    let n = features.present.len();
+    let (n, dim) = (features.present.len(), features.dim());
     assert!(candidates.is_none_or(|c| c.len() == n), "a flag for each of {n} items");
-    let (items, unit) = unit_rows_of(features, None);
-    let (found, table) = match candidates {
-        None => (items.clone(), unit.clone()),
-        Some(_) => unit_rows_of(features, candidates),
-    };
     let mut out: Vec<Vec<(u32, f32)>> = vec![Vec::new(); n];
     if itself && k > 0 {
         out.iter_mut().enumerate().for_each(|(item, row)| row.push((item as u32, 1.0)));
     }
     let others = k.saturating_sub(usize::from(itself));
-    let dim = unit.cols();
-    if others == 0 || found.is_empty() || dim == 0 {
+    if others == 0 || dim == 0 {
         return out;
     }
-    let table = MatRef::from_row_major_slice(table.as_slice(), found.len(), dim);
-    let search = |(block, queries): (usize, &[f32])| {
-        let rows = queries.len() / dim;
-        let mut scores = vec![0.0f32; rows * found.len()];
-        let product = MatMut::from_row_major_slice_mut(&mut scores, rows, found.len());
-        let queries = MatRef::from_row_major_slice(queries, rows, dim);
-        matmul(product, Accum::Replace, queries, table.transpose(), 1.0, Par::Seq);
-        let best = |(row, scores): (usize, &[f32])| {
-            let own = items[block * QUERIES + row];
-            let best = top_k(scores, others, |at| found[at.index()] == own).into_iter();
-            (own, best.map(|s| (found[s.item.index()], s.score)).collect())
-        };
-        scores.chunks_exact(found.len()).enumerate().map(best).collect::<Vec<_>>()
-    };
-    let blocks = unit.as_slice().par_chunks(QUERIES * dim).enumerate();
-    let near: Vec<(u32, Vec<(u32, f32)>)> = blocks.flat_map_iter(search).collect();
-    for (item, near) in near {
-        out[item as usize].extend(near);
-    }
+    // Products of the rows as they are, scaled afterwards: no copy of the features is made.
+    let scale = inverse_lengths(features);
+    let found = |item: usize| scale[item] > 0.0 && candidates.is_none_or(|c| c[item]);
+    let table = MatRef::from_row_major_slice(features.matrix.as_slice(), n, dim);
+    let blocks =
+        features.matrix.as_slice().par_chunks(QUERIES * dim).zip(out.par_chunks_mut(QUERIES));
+    blocks.enumerate().for_each(|(block, (rows, out))| {
+        let mut scores = vec![0.0f32; out.len() * n];
+        let product = MatMut::from_row_major_slice_mut(&mut scores, out.len(), n);
+        let rows = MatRef::from_row_major_slice(rows, out.len(), dim);
+        matmul(product, Accum::Replace, rows, table.transpose(), 1.0, Par::Seq);
+        for (place, (out, scores)) in out.iter_mut().zip(scores.chunks_exact_mut(n)).enumerate() {
+            let own = block * QUERIES + place;
+            if scale[own] == 0.0 {
+                continue;
+            }
+            scores.iter_mut().zip(&scale).for_each(|(s, by)| *s *= by * scale[own]);
+            let best = top_k(scores, others, |at| at.index() == own || !found(at.index()));
+            out.extend(best.into_iter().map(|s| (s.item.0, s.score)));
+        }
+    });
     out
 }
 
-/// The items of those in `wanted` that have a direction, and their rows at length 1.
-fn unit_rows_of(features: &ModalityFeatures, wanted: Option<&[bool]>) -> (Vec<u32>, Matrix) {
-    let takes_part = |i: usize| features.present[i] && wanted.is_none_or(|w| w[i]);
-    // In 64 bits, so that squares do not overflow.
-    let norm = |row: &[f32]| row.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt();
-    let norms: Vec<f64> = (0..features.present.len())
-        .map(|i| if takes_part(i) { norm(features.matrix.row(i)) } else { 0.0 })
-        .collect();
-    let items: Vec<u32> = (0..norms.len()).filter(|&i| norms[i] > 0.0).map(|i| i as u32).collect();
-    let mut unit = Matrix::zeros(items.len(), features.matrix.cols());
-    for (row, &item) in items.iter().enumerate() {
-        let by = norms[item as usize];
-        let from = features.matrix.row(item as usize);
-        let pairs = unit.row_mut(row).iter_mut().zip(from);
-        pairs.for_each(|(to, v)| *to = (f64::from(*v) / by) as f32);
-    }
-    (items, unit)
+/// One over the length of each row; 0 for items without the modality and rows of zeros.
+fn inverse_lengths(features: &ModalityFeatures) -> Vec<f32> {
+    let of = |item: usize| {
+        let row = features.matrix.row(item);
+        let square: f64 = row.iter().map(|v| f64::from(*v).powi(2)).sum();
+        if features.present[item] && square > 1e-60 { (1.0 / square.sqrt()) as f32 } else { 0.0 }
+    };
+    (0..features.present.len()).into_par_iter().map(of).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use quintet_core::Modality;
+    use quintet_core::{Matrix, Modality};
 
     fn features(n: usize, dim: usize) -> ModalityFeatures {
         let number = |k: usize| ((k * 7919 + 13) % 1009) as f32 / 504.5 - 1.0;

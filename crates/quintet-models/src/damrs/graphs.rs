@@ -3,7 +3,7 @@
 use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
 use quintet_core::{Interactions, Matrix, top_k};
-use quintet_tensor::SparseRows;
+use quintet_tensor::{FitError, SparseRows};
 use rayon::prelude::*;
 
 use crate::graph::{ItemFeatures, World, by_row_sums, most_in_common};
@@ -27,8 +27,8 @@ struct Directions {
 }
 
 impl Directions {
-    fn new(features: &ItemFeatures, candidates: &[u32]) -> Self {
-        let mut unit = features.host().clone();
+    fn new(features: &ItemFeatures, candidates: &[u32]) -> Result<Self, FitError> {
+        let mut unit = features.host()?;
         let mut has = vec![false; unit.rows()];
         for (item, has) in has.iter_mut().enumerate() {
             let row = unit.row_mut(item);
@@ -49,7 +49,7 @@ impl Directions {
         }
         // The mean of all products is the squared length of the mean.
         let mean = sum.iter().map(|s| s * s).sum::<f64>() / (n.max(1) as f64).powi(2);
-        Self { unit, has, table, mean: mean as f32 - ROUNDING }
+        Ok(Self { unit, has, table, mean: mean as f32 - ROUNDING })
     }
 
     /// Cosines of some items with those that may be found, row by row.
@@ -70,11 +70,14 @@ impl Directions {
 /// A graph a modality: an item with its `k - 1` nearest among the items that somebody used and
 /// whose cosines reach the mean in every modality that both have. Every edge weighs 1, divided by
 /// the roots of the row sums at both ends; an item that lacks the modality has itself alone.
-pub(super) fn agreeing(world: &World, k: usize) -> Vec<SparseRows> {
+///
+/// # Errors
+/// The device failed.
+pub(super) fn agreeing(world: &World, k: usize) -> Result<Vec<SparseRows>, FitError> {
     let candidates: Vec<u32> =
         (0..world.n_items() as u32).filter(|&item| world.warm[item as usize]).collect();
     let all: Vec<Directions> =
-        world.features.iter().map(|f| Directions::new(f, &candidates)).collect();
+        world.features.iter().map(|f| Directions::new(f, &candidates)).collect::<Result<_, _>>()?;
     let starts: Vec<usize> = (0..world.n_items()).step_by(QUERIES).collect();
     // For each item, the neighbours by each modality.
     let search = |&from: &usize| {
@@ -85,7 +88,7 @@ pub(super) fn agreeing(world: &World, k: usize) -> Vec<SparseRows> {
     };
     let near: Vec<Vec<Vec<u32>>> = starts.par_iter().flat_map_iter(search).collect();
     let graph = |m: usize| with_ones(near.iter().map(|of_item| of_item[m].clone()));
-    (0..all.len()).map(graph).collect()
+    Ok((0..all.len()).map(graph).collect())
 }
 
 fn near(

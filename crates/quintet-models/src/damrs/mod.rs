@@ -121,7 +121,7 @@ impl GraphRecipe for DamrsConfig {
         let device = &world.device;
         let mut table = |rows| Weight::new(&xavier_uniform(rows, self.dim, rng), device);
         let (users, items) = (table(world.n_users()), table(world.n_items()));
-        let mut views = graphs::agreeing(world, self.k);
+        let mut views = graphs::agreeing(world, self.k)?;
         views.push(graphs::used_together(&world.train, self.behaviour_k));
         Ok(DamrsNet {
             users,

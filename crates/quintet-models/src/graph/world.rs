@@ -5,7 +5,9 @@ use quintet_core::{
     FeatureSet, Interactions, Matrix, Modality, ModalityFeatures, SeedStream, SparseFeatures,
     Triplet,
 };
-use quintet_tensor::{FitError, SparseProduct, SparseRows, matrix_to_tensor, nearest_items};
+use quintet_tensor::{
+    FitError, SparseProduct, SparseRows, matrix_to_tensor, nearest_items, tensor_to_matrix,
+};
 use rand::RngExt;
 
 use super::edges::joined;
@@ -31,7 +33,7 @@ pub(crate) struct ItemFeatures {
     pub(crate) rows: Tensor<2>,
     /// `[n_items, 1]`, one where the item has the modality.
     pub(crate) present: Tensor<2>,
-    host: ModalityFeatures,
+    has: Vec<bool>,
 }
 
 impl ItemFeatures {
@@ -46,25 +48,29 @@ impl ItemFeatures {
         let flags = Matrix::from_vec(features.present.len(), 1, flags)?;
         Ok(Self {
             modality: features.modality,
-            rows: matrix_to_tensor(&matrix, device),
+            rows: owned_tensor(matrix, device),
             present: matrix_to_tensor(&flags, device),
-            host: ModalityFeatures::new(features.modality, matrix, features.present.clone())?,
+            has: features.present.clone(),
         })
     }
 
     /// Numbers a row.
     pub(crate) fn dim(&self) -> usize {
-        self.host.dim()
+        self.rows.dims()[1]
     }
 
-    /// The numbers on the host; rows of items without the modality are zero.
-    pub(crate) fn host(&self) -> &Matrix {
-        &self.host.matrix
+    /// A copy of the numbers on the host; rows of items without the modality are zero. It is made
+    /// when it is asked for: features can be the largest thing in memory.
+    ///
+    /// # Errors
+    /// The device failed.
+    pub(crate) fn host(&self) -> Result<Matrix, FitError> {
+        tensor_to_matrix(self.rows.clone().inner()).map_err(FitError::Device)
     }
 
     /// Whether each item has the modality.
     pub(crate) fn has(&self) -> &[bool] {
-        &self.host.present
+        &self.has
     }
 }
 
@@ -82,7 +88,7 @@ impl World {
         device: &Device,
     ) -> Result<Self, FitError> {
         let chosen = chosen(model, features, wanted, needs_features)?;
-        let features = chosen.iter().map(|f| ItemFeatures::new(f, device));
+        let features = chosen.into_iter().map(|f| ItemFeatures::new(f, device));
         Ok(Self {
             train: train.clone(),
             features: features.collect::<Result<_, _>>()?,
@@ -118,8 +124,18 @@ impl World {
     /// The `k` nearest items of each, itself among them, as `w_ij / sqrt(r_i r_j)` with `r` the row
     /// sums; every edge weighs 1 before, or its cosine where `cosines`. Only items that somebody
     /// used, and the item itself, are neighbours: the vectors of others were never trained.
-    pub(crate) fn knn(&self, features: &ItemFeatures, k: usize, cosines: bool) -> SparseRows {
-        let near = nearest_items(&features.host, k, true, Some(&self.warm));
+    ///
+    /// # Errors
+    /// The device failed.
+    pub(crate) fn knn(
+        &self,
+        features: &ItemFeatures,
+        k: usize,
+        cosines: bool,
+    ) -> Result<SparseRows, FitError> {
+        let host =
+            ModalityFeatures::new(features.modality, features.host()?, features.has.clone())?;
+        let near = nearest_items(&host, k, true, Some(&self.warm));
         let rows = near.into_iter().map(|row| {
             let mut row: Vec<(u32, f32)> = row
                 .into_iter()
@@ -129,15 +145,23 @@ impl World {
             row.sort_unstable_by_key(|cell| cell.0);
             row
         });
-        by_row_sums(SparseRows::from_rows(self.n_items(), rows))
+        Ok(by_row_sums(SparseRows::from_rows(self.n_items(), rows)))
     }
 
     /// FREEDOM's frozen graph of items that look alike: the `k` nearest by each modality, itself
     /// among them, weighed as [`graph_weights`] says.
-    pub(crate) fn frozen_graph(&self, k: usize, image_weight: f32) -> SparseProduct {
+    ///
+    /// # Errors
+    /// The device failed.
+    pub(crate) fn frozen_graph(
+        &self,
+        k: usize,
+        image_weight: f32,
+    ) -> Result<SparseProduct, FitError> {
         let weights = graph_weights(&self.modalities(), image_weight);
-        let graphs: Vec<_> = self.features.iter().map(|f| self.knn(f, k, false)).collect();
-        SparseProduct::new(self.weighted_graph(&graphs, &weights))
+        let graphs = self.features.iter().map(|f| self.knn(f, k, false));
+        let graphs = graphs.collect::<Result<Vec<_>, _>>()?;
+        Ok(SparseProduct::new(self.weighted_graph(&graphs, &weights)))
     }
 
     /// `Σ_m weights_m · G_m` over the items that have a modality, the weights shared out over the
@@ -166,25 +190,32 @@ impl World {
 ///
 /// # Errors
 /// A modality is not there, or none is and the model needs one.
-pub(crate) fn chosen(
+pub(crate) fn chosen<'a>(
     model: &str,
-    features: &FeatureSet,
+    features: &'a FeatureSet,
     wanted: Option<&[Modality]>,
     needs_features: bool,
-) -> Result<FeatureSet, FitError> {
+) -> Result<Vec<&'a ModalityFeatures>, FitError> {
     if let Some(missing) = wanted.and_then(|w| w.iter().find(|m| features.get(**m).is_none())) {
         let known: Vec<&str> = features.iter().map(|f| f.modality.as_str()).collect();
         let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
         let (model, modality) = (model.to_owned(), *missing);
         return Err(FitError::MissingModality { model, modality, known });
     }
-    let chosen = wanted.map_or_else(|| features.clone(), |w| features.only(w));
+    let is_wanted = |f: &&ModalityFeatures| wanted.is_none_or(|w| w.contains(&f.modality));
+    let chosen: Vec<&ModalityFeatures> = features.iter().filter(is_wanted).collect();
     if chosen.is_empty() && needs_features {
         let reason = "it reads item content, and the dataset has no features of any modality; \
                       run `quintet encode` first";
         return Err(FitError::Data { model: model.into(), reason: reason.into() });
     }
     Ok(chosen)
+}
+
+/// A matrix as a tensor, without a copy.
+fn owned_tensor(matrix: Matrix, device: &Device) -> Tensor<2> {
+    let shape = [matrix.rows(), matrix.cols()];
+    Tensor::from_data(burn::tensor::TensorData::new(matrix.into_vec(), shape), device)
 }
 
 /// `w_ij / sqrt(r_i r_j)` with `r` the row sums, at both ends.
