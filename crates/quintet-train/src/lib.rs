@@ -3,6 +3,7 @@
 mod checkpoint;
 mod config;
 mod error;
+mod events;
 mod fit_loop;
 mod place;
 mod progress;
@@ -10,6 +11,7 @@ mod progress;
 pub use checkpoint::{Checkpoint, CheckpointStore, Stopper};
 pub use config::{TrainConfig, ValidItems};
 pub use error::TrainError;
+pub use events::EventLog;
 pub use fit_loop::{EpochRecord, FitReport, Fitted, Stopped, Validation, fit_model};
 pub use place::RunPlace;
 pub use progress::{Progress, Silent, TerminalProgress};

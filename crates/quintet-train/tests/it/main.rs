@@ -5,6 +5,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod damage;
+mod events;
 mod resume;
 mod settings;
 mod stopping;
