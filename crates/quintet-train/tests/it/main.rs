@@ -7,6 +7,7 @@
 mod damage;
 mod events;
 mod resume;
+mod searching;
 mod settings;
 mod stopping;
 mod support;
