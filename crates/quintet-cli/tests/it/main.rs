@@ -14,6 +14,8 @@ mod guess;
 mod help;
 mod killed;
 mod ratings;
+mod reports;
 mod support;
+mod tuning;
 mod weights;
 mod whole_way;
