@@ -7,6 +7,7 @@
 mod bad_input;
 mod bad_media;
 mod bad_run_file;
+mod crashes;
 mod exports;
 mod foreign_features;
 mod fusion;
