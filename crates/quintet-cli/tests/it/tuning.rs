@@ -54,6 +54,10 @@ fn the_same_trials_again_and_more_of_them() {
     assert_eq!((first["fitted"].as_u64(), first["known"].as_u64()), (Some(6), Some(0)));
     let again = tiny.verb("tune", &["--json", "--trials", "8"]).ok().json();
     assert_eq!((again["fitted"].as_u64(), again["known"].as_u64()), (Some(2), Some(6)));
+    // The resolved run file is the same search.
+    let args = ["tune", "out/config.toml", "--data-root", "data", "--out", "out", "--json"];
+    let resolved = tiny.call(&args).ok().json();
+    assert_eq!((resolved["fitted"].as_u64(), resolved["known"].as_u64()), (Some(0), Some(8)));
     let (mut first, mut again) = (values(&first), values(&again));
     first.sort_by_key(|t| t.0);
     again.sort_by_key(|t| t.0);

@@ -9,7 +9,7 @@ use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-use super::markup::escape;
+use super::markup::{escape, four};
 use crate::pipeline::Interval;
 
 /// Colours of curves, in between light and dark.
@@ -117,7 +117,7 @@ pub(super) fn intervals(title: &str, x: &str, rows: &[(&str, Interval)]) -> Stri
             chart.draw_series([PathElement::new(line, colour(0).stroke_width(2))])?;
             chart.draw_series([Circle::new((i.mean, middle), 5, colour(0).filled())])?;
             chart.draw_series([EmptyElement::at((i.upper, middle))
-                + Text::new(format!("{:.4}", i.mean), (8, 0), style(HPos::Left))])?;
+                + Text::new(four(i.mean), (8, 0), style(HPos::Left))])?;
         }
         Ok(())
     })

@@ -19,12 +19,17 @@ impl Cell {
 
     /// Four digits, or a dash.
     pub(super) fn number(value: Option<f64>) -> Self {
-        Cell::Number(value.filter(|v| v.is_finite()).map_or("–".into(), |v| format!("{v:.4}")))
+        Cell::Number(value.filter(|v| v.is_finite()).map_or("–".into(), four))
     }
 
     pub(super) fn count(value: usize) -> Self {
         Cell::Number(value.to_string())
     }
+}
+
+/// Four digits; zero has no sign.
+pub(super) fn four(value: f64) -> String {
+    format!("{:.4}", value + 0.0)
 }
 
 /// A table; nothing without rows. The first row says which columns hold numbers.
@@ -126,7 +131,7 @@ mod tests {
             Cell::Number(text) => text,
             _ => String::new(),
         };
-        let got = [Some(0.5), Some(f64::NAN), None].map(|v| text(Cell::number(v)));
-        assert_eq!(got, ["0.5000", "–", "–"]);
+        let got = [Some(0.5), Some(-0.0), Some(f64::NAN), None].map(|v| text(Cell::number(v)));
+        assert_eq!(got, ["0.5000", "0.0000", "–", "–"]);
     }
 }

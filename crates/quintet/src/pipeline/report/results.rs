@@ -4,7 +4,7 @@ use quintet_core::Modality;
 
 use super::Told;
 use super::chart::intervals;
-use super::markup::{Cell, details, figure, head, heading, paragraph, table};
+use super::markup::{Cell, details, figure, four, head, heading, paragraph, table};
 use super::paired::{Against, against};
 use crate::pipeline::{Interval, ModelResult, SliceResult};
 
@@ -292,7 +292,7 @@ fn ratings(out: &mut String, told: &Told) {
 }
 
 fn interval(i: &Interval) -> String {
-    format!("{:.4} [{:.4}, {:.4}]", i.mean, i.lower, i.upper)
+    format!("{} [{}, {}]", four(i.mean), four(i.lower), four(i.upper))
 }
 
 fn best(values: impl Iterator<Item = f64>) -> f64 {
