@@ -267,8 +267,8 @@ pub(crate) struct RunsProjectorArgs {
     /// The model, by its label; the best in validation by default.
     #[arg(long, value_name = "LABEL")]
     pub(crate) model: Option<String>,
-    /// Where vectors.tsv and metadata.tsv go; `tensorboard/<label>/projector` in the run's folder
-    /// by default.
+    /// Where vectors.tsv and metadata.tsv go; `tensorboard/<label>` in the run's folder by default,
+    /// so that `tensorboard --logdir RUN_DIR/tensorboard` shows curves and items.
     #[arg(long, value_name = "DIR")]
     pub(crate) to: Option<PathBuf>,
     /// Prints one JSON object.

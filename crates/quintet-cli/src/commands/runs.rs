@@ -1,6 +1,6 @@
 //! `quintet runs`: what is in run directories, and which run is better.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use quintet::Registries;
 use quintet::pipeline::{
@@ -153,9 +153,10 @@ fn projector(args: &RunsProjectorArgs) -> anyhow::Result<()> {
         Some(label) => label.clone(),
         None => best_label(&workspace)?,
     };
-    let to: PathBuf =
-        args.to.clone().unwrap_or_else(|| workspace.tensorboard(&label).join("projector"));
-    let done = export_projector(&workspace, &registries, &label, &to)?;
+    // Beside the events of the model, where TensorBoard looks for it.
+    let own = workspace.tensorboard(&label);
+    let to = args.to.as_deref().unwrap_or(&own);
+    let done = export_projector(&workspace, &registries, &label, to)?;
     if args.json {
         return print::json(&done);
     }
@@ -165,7 +166,8 @@ fn projector(args: &RunsProjectorArgs) -> anyhow::Result<()> {
         done.items,
         done.dim
     ));
-    print::line(&format!("Next: tensorboard --logdir {}", to.display()));
+    let logdir = if args.to.is_some() { to } else { to.parent().unwrap_or(to) };
+    print::line(&format!("Next: tensorboard --logdir {}", logdir.display()));
     Ok(())
 }
 

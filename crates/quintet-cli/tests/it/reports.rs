@@ -105,9 +105,8 @@ fn item_factors_are_written_for_the_projector() {
     tiny.verb("run", &["--json"]).ok();
     let done = tiny.call(&["runs", "projector", "out", "--model", "bpr", "--json"]).ok().json();
     assert_eq!((done["items"].as_u64(), done["dim"].as_u64()), (Some(10), Some(4)));
-    let read = |name: &str| {
-        fs_err::read_to_string(tiny.path("out/tensorboard/bpr/projector").join(name)).unwrap()
-    };
+    let read =
+        |name: &str| fs_err::read_to_string(tiny.path("out/tensorboard/bpr").join(name)).unwrap();
     let vectors = read("vectors.tsv");
     assert_eq!(vectors.lines().count(), 10);
     for line in vectors.lines() {

@@ -6,7 +6,7 @@
 //! ```toml
 //! lr = { log = [1e-4, 1e-2] }        # even in the logarithm
 //! dim = [32, 64]                     # one of these
-//! reg = { uniform = [0.0, 1.0] }
+//! l2 = { uniform = [0.0, 0.1] }
 //! layers = { int = [1, 4] }          # whole numbers, both ends among them
 //! batch_size = { log_int = [256, 4096] }
 //! fusion_params = { dropout = { uniform = [0.0, 0.5] } }
