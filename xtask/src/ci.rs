@@ -59,7 +59,8 @@ pub(crate) fn test(repo: &Repo) -> Result<()> {
     cargo_test(&shell(repo)?).map(drop)
 }
 
-fn shell(repo: &Repo) -> Result<Shell> {
+/// A shell at the root.
+pub(crate) fn shell(repo: &Repo) -> Result<Shell> {
     let sh = Shell::new()?;
     sh.change_dir(&repo.root);
     Ok(sh)

@@ -1,7 +1,8 @@
-//! The project's own commands: `cargo xtask ci | test | tidy | new`.
+//! The project's own commands: `cargo xtask ci | test | tidy | new | crash-test`.
 #![allow(clippy::print_stdout, clippy::print_stderr)] // a command-line tool talks to its user
 
 mod ci;
+mod crash;
 mod new;
 mod repo;
 mod tidy;
@@ -25,6 +26,16 @@ mod flags {
 
             /// Check layers, sizes, headers, manifests, fixtures and the paths in the documents.
             cmd tidy {}
+
+            /// Kill training at random moments and damage checkpoints; compare the bytes that are left.
+            cmd crash-test {
+                /// Kills (default: 100).
+                optional --times times: usize
+                /// Damaged checkpoints (default: 50).
+                optional --damages damages: usize
+                /// Seed of the moments and damages (default: 1).
+                optional --seed seed: u64
+            }
 
             /// Scaffold an encoder, fusion, model or metric: one file and one registration line.
             cmd new {
@@ -57,6 +68,12 @@ fn run(command: flags::XtaskCmd) -> Result<()> {
         flags::XtaskCmd::Ci(_) => ci::run(&repo),
         flags::XtaskCmd::Test(_) => ci::test(&repo),
         flags::XtaskCmd::Tidy(_) => tidy::run(&repo),
+        flags::XtaskCmd::CrashTest(test) => crash::run(
+            &repo,
+            test.times.unwrap_or(100),
+            test.damages.unwrap_or(50),
+            test.seed.unwrap_or(1),
+        ),
         flags::XtaskCmd::New(new) => {
             let done = new::run(&repo, &new.kind, &new.name, new.modality.as_deref())?;
             println!("{done}");

@@ -49,6 +49,14 @@ pub(crate) enum Command {
     Evaluate(RunArgs),
     /// Recommends to one user, with reasons.
     Recommend(RecommendArgs),
+    /// Searches parameters of a model, as `[tune]` of the run file says, by validation.
+    Tune(TuneArgs),
+    /// Measures every model by cross-validation: on every fold, or with one of each user left out.
+    Cv(CvArgs),
+    /// Writes the page about a run again, from the files in its folder.
+    Report(ReportArgs),
+    /// Lists, shows and compares runs.
+    Runs(RunsArgs),
     /// Compares ways to bring the modalities together, on the data of a run file.
     Fusion(FusionArgs),
     /// Keeps weights that others trained, by name, for all runs.
@@ -158,6 +166,114 @@ pub(crate) struct RecommendArgs {
     /// How many reasons to show for each item.
     #[arg(long, value_name = "N", default_value_t = 3)]
     pub(crate) reasons: usize,
+}
+
+/// The search writes a line a fit into `tune/trials.jsonl` of the run's folder. One that was
+/// killed goes on where it was when it is called again, and repeats nothing.
+#[derive(Debug, Args)]
+pub(crate) struct TuneArgs {
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
+    /// How many points, instead of `trials`; more than before are added to those that were done.
+    #[arg(long, value_name = "N")]
+    pub(crate) trials: Option<usize>,
+    /// How many seeds a point, instead of `seeds`.
+    #[arg(long, value_name = "N")]
+    pub(crate) seeds: Option<usize>,
+    /// Trials at the same time, instead of `parallel`.
+    #[arg(long, value_name = "N")]
+    pub(crate) parallel: Option<usize>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CvArgs {
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
+    /// Folds; each is the test part once. Replaces `[split]`.
+    #[arg(long, value_name = "K", default_value_t = 5, conflicts_with = "leave_one_out")]
+    pub(crate) folds: usize,
+    /// Rounds with one interaction of each user as the test part, instead of folds.
+    #[arg(long, value_name = "ROUNDS")]
+    pub(crate) leave_one_out: Option<usize>,
+    /// Share of the other folds that early stopping looks at; with --leave-one-out it is one
+    /// interaction of each user.
+    #[arg(long, value_name = "SHARE", default_value_t = 0.1)]
+    pub(crate) valid: f64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReportArgs {
+    /// The folder of a run that was evaluated; `report.html` is written into it.
+    #[arg(value_name = "RUN_DIR")]
+    pub(crate) run: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunsArgs {
+    #[command(subcommand)]
+    pub(crate) command: RunsCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RunsCommand {
+    /// Lists the runs in a folder: when, dataset, best model, metric.
+    List {
+        /// Where to look; runs in folders below are found too.
+        #[arg(value_name = "DIR", default_value = "runs")]
+        dir: PathBuf,
+        /// Prints one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Shows one run in detail.
+    Show {
+        /// Its folder.
+        #[arg(value_name = "RUN_DIR")]
+        run: PathBuf,
+        /// Prints one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Compares runs with a first one, metric by metric, with paired tests.
+    Compare(RunsCompareArgs),
+    /// Writes the item factors of a model for the embedding projector of TensorBoard.
+    Projector(RunsProjectorArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunsCompareArgs {
+    /// The folder of the first run.
+    #[arg(value_name = "RUN_DIR")]
+    pub(crate) baseline: PathBuf,
+    /// The folders of the runs that are compared with it.
+    #[arg(value_name = "RUN_DIR", required = true)]
+    pub(crate) others: Vec<PathBuf>,
+    /// Only this model, by its label; all that both runs have by default.
+    #[arg(long, value_name = "LABEL")]
+    pub(crate) model: Option<String>,
+    /// Shows metrics that are equal too.
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// Prints one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunsProjectorArgs {
+    /// The folder of a run.
+    #[arg(value_name = "RUN_DIR")]
+    pub(crate) run: PathBuf,
+    /// The model, by its label; the best in validation by default.
+    #[arg(long, value_name = "LABEL")]
+    pub(crate) model: Option<String>,
+    /// Where vectors.tsv and metadata.tsv go; `tensorboard/<label>` in the run's folder by default,
+    /// so that `tensorboard --logdir RUN_DIR/tensorboard` shows curves and items.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) to: Option<PathBuf>,
+    /// Prints one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

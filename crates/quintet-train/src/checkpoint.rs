@@ -3,7 +3,10 @@
 //! A checkpoint is a folder `ckpt-000012` with a manifest of its files' lengths and blake3
 //! hashes. It is written beside its final name, synced and renamed; older ones are removed only
 //! then. A folder without a valid manifest does not count: the loader goes back to the one
-//! before and says which file failed.
+//! before, says which file failed and sets the damaged folder aside as `damaged-ckpt-000012`, so
+//! that it is not met again. A second fall-back before a new checkpoint was written finds none
+//! that is whole and is an error: a run that loses its checkpoints as fast as it writes them must
+//! not begin again for ever.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -134,10 +137,13 @@ impl CheckpointStore {
     /// There are checkpoints and none is whole, or one belongs to another run.
     pub fn newest(&self) -> Result<(Option<Checkpoint>, Vec<String>), TrainError> {
         let mut notes = Vec::new();
-        for name in self.names()?.iter().rev() {
-            let dir = self.dir.join(name);
-            match self.read(&dir)? {
-                Ok(checkpoint) => return Ok((Some(checkpoint), notes)),
+        let names = self.names()?;
+        for (passed, name) in names.iter().rev().enumerate() {
+            match self.read(&self.dir.join(name))? {
+                Ok(checkpoint) => {
+                    names.iter().rev().take(passed).try_for_each(|name| self.set_aside(name))?;
+                    return Ok((Some(checkpoint), notes));
+                }
                 Err(reason) => notes.push(reason),
             }
         }
@@ -148,6 +154,16 @@ impl CheckpointStore {
             path: self.dir.display().to_string(),
             reasons: notes.join("; "),
         })
+    }
+
+    /// Renames a damaged folder, so that it can be looked at and does not count.
+    fn set_aside(&self, name: &str) -> Result<(), TrainError> {
+        let aside = self.dir.join(format!("damaged-{name}"));
+        if aside.exists() {
+            fs_err::remove_dir_all(&aside)?;
+        }
+        fs_err::rename(self.dir.join(name), aside)?;
+        sync_dir(&self.dir)
     }
 
     /// Names of the finished folders, oldest first.

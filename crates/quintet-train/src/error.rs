@@ -31,6 +31,38 @@ pub enum TrainError {
         /// What came.
         found: String,
     },
+    /// A setting of a search is out of range.
+    #[error("[tune] {key}: expected {expected}, found {found}")]
+    Search {
+        /// The key.
+        key: String,
+        /// What is allowed.
+        expected: String,
+        /// What came.
+        found: String,
+    },
+    /// A log of another search lies where this one writes.
+    #[error(
+        "{path} belongs to another search (its space, settings, data or seed differ); remove it or choose another directory"
+    )]
+    OtherSearch {
+        /// The log.
+        path: String,
+    },
+    /// A line of a log is not as it was written.
+    #[error("{path} is no line of a search: {reason}")]
+    Log {
+        /// The file and line.
+        path: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// No trial of a search ended well.
+    #[error("no trial ended well; the first failed with: {reason}")]
+    NoTrial {
+        /// Why the first one failed.
+        reason: String,
+    },
     /// A checkpoint of another run lies in this run's directory.
     #[error(
         "{path} belongs to another run (its settings, data or seed differ); remove it or choose another directory"

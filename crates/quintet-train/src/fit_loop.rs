@@ -10,7 +10,9 @@ use quintet_tensor::{Fit, FitContext, FitError, Fitting, Trainer, TrainingData};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{Checkpoint, Progress, RunPlace, Stopper, TrainConfig, TrainError, ValidItems};
+use crate::{
+    Checkpoint, EventLog, Progress, RunPlace, Stopper, TrainConfig, TrainError, ValidItems,
+};
 
 /// One line of `metrics.jsonl`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -120,6 +122,9 @@ pub fn fit_model<'a>(
     match fit.start(data, context)? {
         Fitting::Fitted(model) => {
             let best_valid = judge.value(model.as_ref())?.1;
+            if let Some(mut events) = place.map(|p| p.events(0)).transpose()?.flatten() {
+                events.scalars(1, &[(&format!("valid/{}", config.metric), best_valid)])?;
+            }
             Ok(Fitted {
                 model,
                 report: FitReport {
@@ -137,7 +142,8 @@ pub fn fit_model<'a>(
         }
         Fitting::Epochs(trainer) => {
             progress.begin(fit.name(), config.epochs);
-            let result = Run { fit, trainer, judge, config, place }.run(progress);
+            let run = Run { fit, trainer, judge, config, place, events: None };
+            let result = run.run(progress);
             progress.end();
             result
         }
@@ -203,11 +209,16 @@ struct Run<'a> {
     judge: Judge<'a>,
     config: &'a TrainConfig,
     place: Option<&'a RunPlace>,
+    events: Option<EventLog>,
 }
 
 impl Run<'_> {
     fn run(mut self, progress: &mut dyn Progress) -> Result<Fitted, TrainError> {
         let mut at = self.resume(progress)?;
+        if let Some(place) = self.place {
+            self.events = place.events(at.epoch as u64)?;
+            self.tell(&at)?;
+        }
         let mut stopped = Stopped::Epochs;
         if at.stopper.waited >= self.config.patience {
             stopped = Stopped::Patience;
@@ -296,10 +307,19 @@ impl Run<'_> {
         Ok(())
     }
 
+    /// Writes epochs to the event file that it does not have.
+    fn tell(&mut self, at: &Checkpoint) -> Result<(), TrainError> {
+        match &mut self.events {
+            Some(events) => Ok(events.epochs(&at.log)?),
+            None => Ok(()),
+        }
+    }
+
     /// Logs, and writes a checkpoint when one is due or the run ends.
     fn keep(&mut self, at: &mut Checkpoint, last: bool) -> Result<(), TrainError> {
         let Some(place) = self.place else { return Ok(()) };
         place.write_log(&at.log)?;
+        self.tell(at)?;
         let every = self.config.checkpoint_every;
         let due =
             every > 0 && (at.epoch.is_multiple_of(every) || last || at.epoch == self.config.epochs);

@@ -4,13 +4,14 @@ use std::path::{Path, PathBuf};
 
 use quintet_data::write_atomic;
 
-use crate::{CheckpointStore, EpochRecord, TrainError};
+use crate::{CheckpointStore, EpochRecord, EventLog, TrainError};
 
 /// `<dir>/metrics.jsonl` and `<dir>/checkpoints/`, tied to one set of settings, data and seed.
 #[derive(Debug, Clone)]
 pub struct RunPlace {
     dir: PathBuf,
     identity: String,
+    events: Option<PathBuf>,
 }
 
 impl RunPlace {
@@ -20,7 +21,21 @@ impl RunPlace {
     /// The directory cannot be created.
     pub fn new(dir: &Path, identity: &str) -> Result<Self, TrainError> {
         fs_err::create_dir_all(dir)?;
-        Ok(Self { dir: dir.to_owned(), identity: identity.to_owned() })
+        Ok(Self { dir: dir.to_owned(), identity: identity.to_owned(), events: None })
+    }
+
+    /// Also writes a TensorBoard event file into the folder `events`.
+    pub fn with_events(mut self, events: &Path) -> Self {
+        self.events = Some(events.to_owned());
+        self
+    }
+
+    /// The event file, without anything after step `until`; none where none is wanted.
+    ///
+    /// # Errors
+    /// The file cannot be read or written.
+    pub fn events(&self, until: u64) -> Result<Option<EventLog>, TrainError> {
+        Ok(self.events.as_deref().map(|dir| EventLog::open(dir, until)).transpose()?)
     }
 
     /// The hash that ties checkpoints to a run: over `parts` in order.

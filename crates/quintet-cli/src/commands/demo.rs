@@ -86,7 +86,7 @@ fn one(
         report: None,
         seconds: 0.0,
     });
-    let result = job.evaluate(&prepared, &models)?;
+    let (result, _) = job.evaluate(&prepared, &models)?;
     if talk {
         show(&result, &models);
         show_user(&prepared, &models, &world_config)?;
@@ -355,6 +355,7 @@ fn next_steps(places: &Places) {
     let (world, run) = (places.world.display(), places.run.display());
     print::line("  (`quintet` is `cargo run --bin quintet --` in the source tree)");
     print::line(&format!("  look at the media files      {world}/"));
+    print::line(&format!("  what was found, as a page    {run}/report.html"));
     print::line("  how the world is made        quintet demo --recipe");
     print::line("  make taste matter less       quintet demo --taste 1 --missing 0.5");
     print::line(&format!(

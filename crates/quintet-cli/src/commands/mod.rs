@@ -9,7 +9,10 @@ pub(crate) mod guess;
 pub(crate) mod import;
 pub(crate) mod list;
 pub(crate) mod recommend;
+pub(crate) mod report;
+pub(crate) mod runs;
 pub(crate) mod stages;
+pub(crate) mod tune;
 pub(crate) mod weights;
 
 use quintet::tensor::{DeviceChoice, OpenDevice, open_device};

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use quintet::Registries;
 use quintet::data::Dataset;
 use quintet::pipeline::{
-    self, EncodePlaces, EncodeReport, Prepared, RatingResult, Request, RunConfig, RunResult,
-    TrainedModel, WeightStore, Workspace,
+    self, EncodePlaces, EncodeReport, Prepared, RatingResult, Request, RunConfig, RunFacts,
+    RunResult, TrainedModel, WeightStore, Workspace,
 };
 use quintet::train::TerminalProgress;
 use serde_json::json;
@@ -22,6 +22,7 @@ pub(crate) struct Job {
     pub(crate) workspace: Workspace,
     pub(crate) registries: Registries,
     data_root: PathBuf,
+    facts: RunFacts,
 }
 
 impl Job {
@@ -39,6 +40,7 @@ impl Job {
             workspace: Workspace::new(out),
             registries,
             data_root: args.data_root.clone(),
+            facts: RunFacts::begin(typed(), &args.device.to_string()),
         })
     }
 
@@ -103,22 +105,22 @@ impl Job {
         Ok(models?)
     }
 
+    /// Measures the models on the test part, shows some lists of them and writes the page.
     pub(crate) fn evaluate(
         &self,
         prepared: &Prepared,
         models: &[TrainedModel],
-    ) -> anyhow::Result<RunResult> {
-        Ok(pipeline::evaluate_stage(
-            &self.config,
-            prepared,
-            models,
-            &self.registries,
-            &self.workspace,
-        )?)
+    ) -> anyhow::Result<(RunResult, Vec<RatingResult>)> {
+        let (config, workspace) = (&self.config, &self.workspace);
+        let result =
+            pipeline::evaluate_stage(config, prepared, models, &self.registries, workspace)?;
+        let ratings = self.rate(prepared)?;
+        pipeline::examples_stage(config, prepared, models, workspace)?;
+        workspace.write_facts(self.facts.clone(), models)?;
+        pipeline::write_report(workspace)?;
+        Ok((result, ratings))
     }
-}
 
-impl Job {
     /// Fits and measures the rating models, which takes less time than keeping them would save.
     fn rate(&self, prepared: &Prepared) -> anyhow::Result<Vec<RatingResult>> {
         Ok(pipeline::rate_stage(&self.config, prepared, &self.registries, &self.workspace)?)
@@ -168,6 +170,7 @@ pub(crate) fn train(args: &RunArgs, weights: &WeightStore) -> anyhow::Result<()>
     let job = Job::open(args, weights)?;
     let prepared = job.prepared()?;
     let models = job.train(&prepared, args)?;
+    job.workspace.write_facts(job.facts.clone(), &models)?;
     if args.json {
         let reports: Vec<_> = models
             .iter()
@@ -205,8 +208,7 @@ pub(crate) fn evaluate(args: &RunArgs, weights: &WeightStore) -> anyhow::Result<
     let job = Job::open(args, weights)?;
     let prepared = job.prepared()?;
     let models = pipeline::load_models(&job.config, &prepared, &job.registries, &job.workspace)?;
-    let result = job.evaluate(&prepared, &models)?;
-    let ratings = job.rate(&prepared)?;
+    let (result, ratings) = job.evaluate(&prepared, &models)?;
     if args.json {
         return print::json(&result);
     }
@@ -237,8 +239,7 @@ pub(crate) fn run(args: &RunArgs, weights: &WeightStore) -> anyhow::Result<()> {
     }
     let models = job.train(&prepared, args)?;
     say("4 · evaluate (the test part is opened here, once)");
-    let result = job.evaluate(&prepared, &models)?;
-    let ratings = job.rate(&prepared)?;
+    let (result, ratings) = job.evaluate(&prepared, &models)?;
     if args.json {
         return print::json(&result);
     }
@@ -246,7 +247,10 @@ pub(crate) fn run(args: &RunArgs, weights: &WeightStore) -> anyhow::Result<()> {
     print::ratings(&ratings);
     say("5 · recommend");
     show_lists(&job, &prepared, &models)?;
-    print::line(&format!("Everything is in {}.", job.workspace.root().display()));
+    print::line(&format!(
+        "Everything is in {}; open report.html there.",
+        job.workspace.root().display()
+    ));
     Ok(())
 }
 
@@ -266,6 +270,12 @@ fn show_lists(job: &Job, prepared: &Prepared, models: &[TrainedModel]) -> anyhow
         print::recommendations(user, &model.label, &list);
     }
     Ok(())
+}
+
+/// What was typed, with the program by its name alone.
+fn typed() -> Vec<String> {
+    let given = std::env::args_os().skip(1).map(|a| a.to_string_lossy().into_owned());
+    std::iter::once("quintet".to_owned()).chain(given).collect()
 }
 
 /// The arguments that the next verb needs too.

@@ -7,6 +7,7 @@
 mod bad_input;
 mod bad_media;
 mod bad_run_file;
+mod crashes;
 mod exports;
 mod foreign_features;
 mod fusion;
@@ -14,6 +15,8 @@ mod guess;
 mod help;
 mod killed;
 mod ratings;
+mod reports;
 mod support;
+mod tuning;
 mod weights;
 mod whole_way;

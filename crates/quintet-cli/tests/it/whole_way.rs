@@ -186,7 +186,16 @@ fn a_run_has_its_own_folder_by_default() {
     let tiny = Tiny::new();
     tiny.call(&["run", "run.toml", "--data-root", "data", "--json"]).ok();
     let made: BTreeSet<String> = walk(&tiny.path("runs/tiny"));
-    for name in ["config.toml", "seed", "data.json", "metrics.json", "per_user.json"] {
+    let names = [
+        "config.toml",
+        "seed",
+        "data.json",
+        "metrics.json",
+        "per_user.json",
+        "run.json",
+        "report.html",
+    ];
+    for name in names {
         assert!(made.contains(name), "{name} is not in {made:?}");
     }
     // No temporary file stays behind.

@@ -74,6 +74,8 @@ fn a_damaged_newest_checkpoint_costs_only_its_epochs() {
             assert_eq!(heard.epochs, [3, 4, 5, 6], "{file}, {way}");
             assert_eq!(fitted.model.state(), whole.model.state(), "{file}, {way}");
             assert_eq!(timeless(&fitted.log), timeless(&whole.log), "{file}, {way}");
+            assert!(newest.is_dir(), "{file}, {way}: written again");
+            assert!(newest.with_file_name("damaged-ckpt-000004").is_dir(), "{file}, {way}");
         }
     }
 }
@@ -149,7 +151,8 @@ fn no_flipped_bit_of_a_manifest_is_believed() {
     for epoch in [2, 4] {
         store.save(&checkpoint(epoch)).unwrap();
     }
-    let path = dir.path().join("checkpoints/ckpt-000004/MANIFEST.json");
+    let newest = dir.path().join("checkpoints/ckpt-000004");
+    let path = newest.join("MANIFEST.json");
     let whole = fs_err::read(&path).unwrap();
     for at in 0..whole.len() {
         let mut bytes = whole.clone();
@@ -160,5 +163,8 @@ fn no_flipped_bit_of_a_manifest_is_believed() {
         let (found, notes) = store.newest().unwrap_or_else(|e| panic!("byte {at}, {near:?}: {e}"));
         assert_eq!(found.unwrap().epoch, 2, "byte {at}, {near:?}");
         assert!(notes.len() == 1 && notes[0].contains("ckpt-000004"), "byte {at}: {notes:?}");
+        // Set aside, so that it is not met again.
+        assert!(store.newest().unwrap().1.is_empty(), "byte {at}");
+        fs_err::rename(newest.with_file_name("damaged-ckpt-000004"), &newest).unwrap();
     }
 }

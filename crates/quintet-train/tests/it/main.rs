@@ -5,7 +5,9 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod damage;
+mod events;
 mod resume;
+mod searching;
 mod settings;
 mod stopping;
 mod support;

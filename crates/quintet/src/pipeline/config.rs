@@ -8,10 +8,11 @@ use quintet_data::{ImputeConfig, ShapeConfig, SplitConfig};
 use quintet_ingest::IngestConfig;
 use quintet_metrics::{BootstrapConfig, EvalConfig, EvalError, Evaluator};
 use quintet_tensor::EncoderEntry;
-use quintet_train::TrainConfig;
+use quintet_train::{TrainConfig, TuneConfig};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::tune::tuned_model;
 use super::{AttributesSpec, CompleteSpec, ForeignFeatures, PipelineError};
 use crate::Registries;
 
@@ -55,6 +56,9 @@ pub struct RunConfig {
     /// Which rating models to fit; they have a table of their own.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rating_models: Vec<ModelSpec>,
+    /// Which parameters of a model to search, for `quintet tune`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tune: Option<TuneConfig>,
     /// What to measure.
     #[serde(default)]
     pub evaluate: EvaluateSpec,
@@ -276,6 +280,10 @@ impl RunConfig {
         }
         for spec in &self.rating_models {
             (known.rating_models.get(&spec.model)?.build)(&spec.params)?;
+        }
+        if let Some(tune) = &self.tune {
+            tune.validate()?;
+            tuned_model(self, tune, known)?;
         }
         known.metrics.get(self.train.cutoff()?.0)?;
         let evaluate = &self.evaluate;

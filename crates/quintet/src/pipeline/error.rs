@@ -54,6 +54,40 @@ pub enum PipelineError {
         /// Why, and what was expected.
         reason: String,
     },
+    /// The run file does not say what to search.
+    #[error(
+        "the run file has no [tune] table; expected one such as `[tune]`, `model = {model:?}`, `[tune.space]`, `lr = {{ log = [1e-4, 1e-2] }}`"
+    )]
+    NoSearch {
+        /// A model of the run file.
+        model: String,
+    },
+    /// A directory holds no run.
+    #[error(
+        "{path} holds no run: expected config.toml and seed, as every verb on a run file writes them"
+    )]
+    NoRun {
+        /// The directory.
+        path: String,
+    },
+    /// Two runs cannot be compared.
+    #[error("expected {asked} in both runs; the first has {left}; the second has {right}")]
+    NothingInCommon {
+        /// What was asked for.
+        asked: String,
+        /// Labels of the first run.
+        left: String,
+        /// Labels of the second run.
+        right: String,
+    },
+    /// A model has no vectors of its items.
+    #[error("model {label:?} ({model}) has no factors of its items to export")]
+    NoFactors {
+        /// Its label.
+        label: String,
+        /// Its registry name.
+        model: String,
+    },
     /// A user id is unknown.
     #[error("user {id:?} is not in the dataset ({known} users; the first is {first:?})")]
     User {

@@ -8,12 +8,15 @@ use quintet_core::{
     UserIdx,
 };
 use quintet_data::write_atomic;
-use quintet_metrics::{BootstrapConfig, Evaluation, Evaluator, bootstrap_mean, compare};
+use quintet_metrics::{
+    BootstrapConfig, EvalConfig, Evaluation, Evaluator, bootstrap_mean, compare,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::beyond::beyond;
-use super::{PipelineError, Prepared, RunConfig, TrainedModel, Workspace};
+use super::slices::{Kinds, Slicer};
+use super::{PipelineError, Prepared, RunConfig, SliceResult, TrainedModel, Workspace};
 use crate::Registries;
 
 /// A 95 % percentile bootstrap interval over users.
@@ -84,6 +87,13 @@ pub struct ModelResult {
     pub against: Option<Comparison>,
     /// On items without training interactions; `None` where the test has none.
     pub new_items: Option<NewItems>,
+    /// The primary metric by kind of item (`new items`, `head items`, `tail items`) and of user
+    /// (`new users`, `light users`, `heavy users`), everything competing.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub slices: BTreeMap<String, SliceResult>,
+    /// The modalities that the model reads.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reads: Vec<Modality>,
     /// What each modality does in a model that reads several.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub modalities: BTreeMap<Modality, ModalityWeight>,
@@ -121,7 +131,7 @@ pub struct RunResult {
 }
 
 /// The per-user values of the primary metric, for tests of one's own.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct PerUser {
     /// The metric.
     pub metric: String,
@@ -223,6 +233,7 @@ struct Bench<'a> {
     prepared: &'a Prepared,
     registries: &'a Registries,
     new_items: Vec<bool>,
+    kinds: Kinds,
     bootstrap: BootstrapConfig,
     seed: SeedStream,
 }
@@ -242,6 +253,7 @@ impl<'a> Bench<'a> {
             prepared,
             registries,
             new_items: counts.iter().map(|&c| c == 0).collect(),
+            kinds: Kinds::of(&prepared.split.train),
             bootstrap,
             seed: SeedStream::new(config.seed),
         })
@@ -297,6 +309,8 @@ impl<'a> Bench<'a> {
             primary: primary.into(),
             against,
             new_items: self.cold(trained.model.as_ref())?,
+            slices: self.slices(trained.model.as_ref(), evaluation)?,
+            reads: trained.model.capability().modalities.clone(),
             modalities: self.modalities(trained.model.as_ref())?,
         })
     }
@@ -308,6 +322,27 @@ impl<'a> Bench<'a> {
     ) -> Result<BTreeMap<String, f64>, PipelineError> {
         let model = self.prepared.with_newcomers(model);
         beyond(self.prepared, &model, evaluation, &self.config.evaluate.primary)
+    }
+
+    fn slices(
+        &self,
+        model: &dyn Recommender,
+        evaluation: &Evaluation<Test>,
+    ) -> Result<BTreeMap<String, SliceResult>, PipelineError> {
+        let slicer = Slicer {
+            prepared: self.prepared,
+            kinds: &self.kinds,
+            primary: &self.config.evaluate.primary,
+            bootstrap: &self.bootstrap,
+            seed: &self.seed,
+        };
+        // Only the primary metric is told by kind.
+        let primary = &self.config.evaluate.primary;
+        let (name, k) = primary.split_once('@').unwrap_or((primary, "10"));
+        let cutoffs = vec![k.parse().unwrap_or(10)];
+        let config = EvalConfig { cutoffs, metrics: vec![name.to_owned()] };
+        let evaluator = Evaluator::new(&config, &self.registries.metrics)?;
+        slicer.slices(model, &evaluator, evaluation)
     }
 
     /// Shares, and the metric without each modality, for models that read several.

@@ -6,43 +6,65 @@
 //! | [`encode_stage`] | `dataset/` | `features/`, `cache/` |
 //! | [`train_stage`] | both | `models/<label>/` |
 //! | [`evaluate_stage`] | all of them | `metrics.json`, `per_user.json` |
+//! | [`examples_stage`] | all of them | `examples.json` |
 //! | [`rate_stage`] | `dataset/` | `models/<label>/`, `ratings.json` |
+//! | [`write_report`] | what the others wrote | `report.html` |
+//! | [`tune_stage`] | `dataset/`, `features/` | `tune/` |
 //! | [`recommend`] | all of them | nothing |
 
 mod attributes;
 mod beyond;
 mod complete;
 mod config;
+mod cross_validation;
 mod encode;
 mod error;
 mod evaluate;
+mod examples;
+mod facts;
 mod foreign;
 mod fusion;
 mod media;
 mod prepare;
+mod projector;
 mod rating;
 mod recommend;
+mod report;
+mod runs;
+mod slices;
 mod stages;
+mod thumbnail;
 mod train;
+mod tune;
 mod weights;
 
 pub use attributes::AttributesSpec;
 pub use complete::CompleteSpec;
 pub use config::{EncodeSpec, EvaluateSpec, ModelSpec, RecommendSpec, RunConfig};
+pub use cross_validation::{CrossValidated, CvTable, CvValue, cross_validate};
 pub use encode::{EncodePlaces, EncodeReport, ModalityReport, encode_stage, read_features_stage};
 pub use error::PipelineError;
 pub use evaluate::{
     Comparison, Interval, ModalityWeight, ModelResult, NewItems, PerUser, RunResult,
     evaluate_models, evaluate_stage,
 };
+pub use examples::{Example, ExampleItem, ExampleLine, Examples, examples_stage};
+pub use facts::{RunFacts, moment};
 pub use foreign::ForeignFeatures;
 pub use fusion::{
     FusionChoice, FusionRequest, FusionRow, FusionTable, PROJECTIONS, Paired, RemovalRow,
     RemovalTable, compare_fusions, remove_modalities,
 };
 pub use prepare::{Prepared, prepare, report_stage};
+pub use projector::{ProjectorExport, export_projector};
 pub use rating::{RatingResult, rate_stage};
 pub use recommend::{Recommendation, Request, explain_text, recommend};
+pub use report::write_report;
+pub use runs::{
+    BestModel, MetricDiff, ModelDiff, RunDiff, RunSummary, compare_runs, find_runs, summary_of,
+};
+pub use slices::SliceResult;
 pub use stages::{Groups, Workspace, ingest_stage};
 pub use train::{TrainedModel, load_models, train_models, train_stage};
+pub use tune::{TuneResult, tune_stage};
 pub use weights::{StoredWeights, WeightPart, WeightStore};

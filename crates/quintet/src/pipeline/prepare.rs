@@ -7,7 +7,8 @@ use quintet_core::{
     SparseFeatures,
 };
 use quintet_data::{
-    Dataset, Events, ImputeReport, ShapeReport, Split, SplitReport, impute, shape, split,
+    Dataset, Event, Events, ImputeReport, Part, ShapeReport, Shaped, Split, SplitConfig,
+    SplitReport, impute, shape, split,
 };
 use quintet_ingest::DataReport;
 use quintet_tensor::TrainingData;
@@ -92,7 +93,42 @@ pub fn prepare(
     let shaped = shape(&dataset, &config.shape)?;
     let seed = SeedStream::new(config.seed);
     let (n_users, n_items) = (dataset.users.len(), dataset.items.len());
-    let mut split = split(&shaped.events, n_users, n_items, &config.split, seed)?;
+    let split = split(&shaped.events, n_users, n_items, &config.split, seed)?;
+    finish(config, dataset, features, duplicates, (shaped, split), "")
+}
+
+/// As [`prepare`], with another division: `parts` has the part of every event that shaping left.
+/// `name` says which one, in the account and in the hash of the data.
+///
+/// # Errors
+/// As [`prepare`].
+pub(super) fn prepare_parts(
+    config: &RunConfig,
+    dataset: Dataset,
+    features: FeatureSet,
+    parts: &[Part],
+    name: &str,
+) -> Result<Prepared, PipelineError> {
+    let shaped = shape(&dataset, &config.shape)?;
+    let events = shaped.events.iter().zip(parts);
+    let events: Events = events.map(|(e, part)| Event { part: Some(*part), ..e }).collect();
+    let (n_users, n_items) = (dataset.users.len(), dataset.items.len());
+    let seed = SeedStream::new(config.seed);
+    let mut split = split(&events, n_users, n_items, &SplitConfig::Predefined {}, seed)?;
+    split.report.strategy = name.to_owned();
+    finish(config, dataset, features, None, (shaped, split), name)
+}
+
+/// What follows from a division.
+fn finish(
+    config: &RunConfig,
+    dataset: Dataset,
+    features: FeatureSet,
+    duplicates: Option<&Groups>,
+    (shaped, mut split): (Shaped, Split),
+    name: &str,
+) -> Result<Prepared, PipelineError> {
+    let seed = SeedStream::new(config.seed);
     split.report.duplicate_leaks = duplicates.map(|groups| split.duplicate_leaks(groups));
     let empty = |part, hint: &str| Err(PipelineError::EmptyPart { part, hint: hint.to_owned() });
     if split.train.nnz() == 0 {
@@ -111,7 +147,7 @@ pub fn prepare(
     };
     let decisions = serde_json::to_string(&(&config.shape, &config.split, config.seed))?;
     let data_hash =
-        blake3::hash(format!("{}{decisions}", dataset.content_hash()).as_bytes()).to_hex();
+        blake3::hash(format!("{}{decisions}{name}", dataset.content_hash()).as_bytes()).to_hex();
     let user_attributes = config.attributes.of_users(&dataset.users)?;
     let item_attributes = config.attributes.of_items(&dataset.items)?;
     let attributes = [user_attributes.as_ref(), item_attributes.as_ref()];

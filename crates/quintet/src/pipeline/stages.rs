@@ -52,6 +52,11 @@ impl Workspace {
         self.root.join("models").join(label)
     }
 
+    /// The TensorBoard folder of one model; `tensorboard --logdir` takes the folder above it.
+    pub fn tensorboard(&self, label: &str) -> PathBuf {
+        self.root.join("tensorboard").join(label)
+    }
+
     /// Any file in the run's directory.
     pub fn file(&self, name: &str) -> PathBuf {
         self.root.join(name)

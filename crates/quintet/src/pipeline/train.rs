@@ -79,7 +79,10 @@ fn train_one(
     let fit = (registries.models.get(&spec.model)?.build)(&spec.params)?;
     let identity = identity(config, spec, fit.as_ref(), prepared)?;
     let place = match workspace {
-        Some(w) => Some(RunPlace::new(&w.model(spec.label()), &identity)?),
+        Some(w) => {
+            let place = RunPlace::new(&w.model(spec.label()), &identity)?;
+            Some(place.with_events(&w.tensorboard(spec.label())))
+        }
         None => None,
     };
     let begun = Instant::now();
