@@ -209,7 +209,7 @@ impl WeightGradients {
     }
 
     /// Adds others, weight by weight.
-    pub fn add(self, others: Self) -> Self {
+    pub fn plus(self, others: Self) -> Self {
         let sum = |(a, b): (Option<Tensor<2>>, Option<Tensor<2>>)| match (a, b) {
             (Some(a), Some(b)) => Some(a + b),
             (a, b) => a.or(b),
@@ -304,7 +304,7 @@ impl Optimiser {
         grads: WeightGradients,
     ) -> Result<(), FitError> {
         let (sum, count) = match self.pending.take() {
-            Some((sum, count)) => (sum.add(grads), count + 1),
+            Some((sum, count)) => (sum.plus(grads), count + 1),
             None => (grads, 1),
         };
         if count < self.config.accumulate {
@@ -465,7 +465,8 @@ impl Optimiser {
     }
 }
 
-#[cfg(all(test, feature = "flex"))]
+#[cfg(test)]
+#[cfg(feature = "flex")]
 mod tests {
     use super::*;
     use crate::Weight;

@@ -148,7 +148,7 @@ impl<R: GraphRecipe> GraphTrainer<R> {
         for (weight, value) in self.net.weights_mut().into_iter().zip(before) {
             weight.set(value.autodiff());
         }
-        (loss + worst * adversarial.weight, grads.add(after.scale(adversarial.weight)))
+        (loss + worst * adversarial.weight, grads.plus(after.scale(adversarial.weight)))
     }
 
     fn plain_gradients(

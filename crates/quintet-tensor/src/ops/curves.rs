@@ -144,7 +144,8 @@ mod fused {
     }
 }
 
-#[cfg(all(test, feature = "flex"))]
+#[cfg(test)]
+#[cfg(feature = "flex")]
 mod tests {
     use super::*;
     use crate::ops::rows::tests::{assert_same, pattern};
@@ -152,11 +153,11 @@ mod tests {
     #[test]
     fn both_forms_give_the_same_numbers_and_gradients() {
         let x = pattern(57, 301, 3.0);
-        assert_same(&[x.clone()], |[x]| sigmoid(x), |[x]| activation::sigmoid(x), 1e-5);
-        assert_same(&[x.clone()], |[x]| tanh(x), |[x]| x.tanh(), 1e-5);
-        assert_same(&[x.clone()], |[x]| gelu(x), |[x]| activation::gelu(x), 1e-5);
+        assert_same(std::array::from_ref(&x), |[x]| sigmoid(x), |[x]| activation::sigmoid(x), 1e-5);
+        assert_same(std::array::from_ref(&x), |[x]| tanh(x), |[x]| x.tanh(), 1e-5);
+        assert_same(std::array::from_ref(&x), |[x]| gelu(x), |[x]| activation::gelu(x), 1e-5);
         assert_same(
-            &[x.clone()],
+            std::array::from_ref(&x),
             |[x]| leaky_relu(x, 0.2),
             |[x]| activation::leaky_relu(x, 0.2),
             1e-6,

@@ -98,7 +98,8 @@ mod fused {
     }
 }
 
-#[cfg(all(test, feature = "flex"))]
+#[cfg(test)]
+#[cfg(feature = "flex")]
 mod tests {
     use super::*;
     use crate::ops::rows::tests::{assert_same, pattern};

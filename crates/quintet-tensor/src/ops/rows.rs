@@ -276,7 +276,8 @@ mod fused {
     }
 }
 
-#[cfg(all(test, feature = "flex"))]
+#[cfg(test)]
+#[cfg(feature = "flex")]
 pub(super) mod tests {
     use super::*;
     use crate::{matrix_to_tensor, tensor_to_vec};

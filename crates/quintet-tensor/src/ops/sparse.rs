@@ -360,7 +360,8 @@ fn run(matrix: &SparseRows, x: &[f32], dim: usize, layers: usize, pool: Layers) 
     now.unwrap_or_default()
 }
 
-#[cfg(all(test, feature = "flex"))]
+#[cfg(test)]
+#[cfg(feature = "flex")]
 mod tests {
     use super::*;
     use crate::Propagation;
@@ -399,7 +400,7 @@ mod tests {
         for pool in [Layers::Mean, Layers::Sum, Layers::Last] {
             for layers in 0..4 {
                 assert_same(
-                    &[x.clone()],
+                    std::array::from_ref(&x),
                     |[x]| square.propagate(x, layers, pool),
                     |[x]| square.portable(x, layers, pool),
                     1e-5,
@@ -409,7 +410,7 @@ mod tests {
         let wide = SparseProduct::new(SparseRows::from_interactions(&small()).normalised());
         let x = pattern(4, 5, 1.0);
         assert_same(
-            &[x.clone()],
+            std::array::from_ref(&x),
             |[x]| wide.apply(x),
             |[x]| wide.portable(x, 1, Layers::Last),
             1e-6,
