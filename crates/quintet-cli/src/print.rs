@@ -201,6 +201,8 @@ pub(crate) fn results(result: &RunResult, models: &[TrainedModel]) {
     );
     modalities(result);
     beyond(result);
+    ruled(result);
+    notes(result);
 }
 
 /// What each modality does in the models that read several.
@@ -249,6 +251,41 @@ fn beyond(result: &RunResult) {
         row
     };
     table(&header, result.models.iter().map(row).collect(), 1);
+}
+
+/// What the rules of a run make of the lists; nothing without any.
+fn ruled(result: &RunResult) {
+    let cutoff = result.primary.rsplit('@').next().unwrap_or_default();
+    let changed = || result.models.iter().filter(|m| !m.ruled.is_empty());
+    let names: Vec<&str> = ["recall", "ndcg", "ild_text", "ild_image", "ild_categories", "gini"]
+        .into_iter()
+        .filter(|name| changed().any(|m| m.ruled.contains_key(&format!("{name}@{cutoff}"))))
+        .collect();
+    if names.is_empty() {
+        return;
+    }
+    out!("After the rules (before them):");
+    let mut header = vec!["model"];
+    header.extend(&names);
+    let row = |m: &ModelResult| {
+        let cell = |name: &&str| {
+            let key = format!("{name}@{cutoff}");
+            let number = |v: Option<&f64>| v.map_or("–".into(), |v| format!("{v:.4}"));
+            let before = m.beyond.get(&key).or_else(|| m.test.get(&key));
+            format!("{} ({})", number(m.ruled.get(&key)), number(before))
+        };
+        let mut row = vec![m.label.clone()];
+        row.extend(names.iter().map(cell));
+        row
+    };
+    table(&header, changed().map(row).collect(), 1);
+}
+
+/// What a reader should know of single fits.
+fn notes(result: &RunResult) {
+    for model in &result.models {
+        model.notes.iter().for_each(|note| out!("{}: {note}.", model.label));
+    }
 }
 
 /// The table of rating models; nothing without any.

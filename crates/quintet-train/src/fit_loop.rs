@@ -64,6 +64,9 @@ pub struct FitReport {
     pub best_valid: f64,
     /// Why training ended.
     pub stopped: Stopped,
+    /// What a reader of the results should know, such as the privacy that training has spent.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 /// A fitted model and how it came about.
@@ -136,6 +139,7 @@ pub fn fit_model<'a>(
                     metric: config.metric.clone(),
                     best_valid,
                     stopped: Stopped::ClosedForm,
+                    notes: Vec::new(),
                 },
                 log: Vec::new(),
             })
@@ -234,6 +238,8 @@ impl Run<'_> {
             }
             self.keep(&mut at, stopped == Stopped::Patience)?;
         }
+        // Of all epochs: those after the best one have been seen as well.
+        let notes = self.trainer.notes();
         self.trainer.load(&at.best)?;
         Ok(Fitted {
             model: self.trainer.model()?,
@@ -246,6 +252,7 @@ impl Run<'_> {
                 metric: self.config.metric.clone(),
                 best_valid: at.stopper.best,
                 stopped,
+                notes,
             },
             log: at.log,
         })

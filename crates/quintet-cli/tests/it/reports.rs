@@ -127,3 +127,22 @@ fn item_factors_are_written_for_the_projector() {
     let error = tiny.call(&["runs", "projector", "out", "--model", "none"]).error();
     names(&error, &["quintet train"]);
 }
+
+#[test]
+fn rules_are_measured_beside_the_lists_and_mistakes_in_them_named() {
+    let rule = |lambda: &str, modality: &str| {
+        let rule = format!("{{ kind = \"mmr\", lambda = {lambda}, modality = \"{modality}\" }}");
+        let table =
+            format!("[evaluate]\nprimary = \"ndcg@3\"\ncutoffs = [3]\nrules = [{rule}]\n\n");
+        Tiny::with("[train]", &format!("{table}[train]"))
+    };
+    let run = rule("0.3", "text").verb("run", &["--json"]).ok().json();
+    for model in run["models"].as_array().unwrap() {
+        let of = |part: &str, key: &str| model[part][key].as_f64().unwrap();
+        let (before, after) = (of("beyond", "ild_text@3"), of("ruled", "ild_text@3"));
+        assert!(after >= before, "{}: {before} {after}", model["label"]);
+        assert!((0.0..=1.0).contains(&of("ruled", "ndcg@3")));
+    }
+    names(&rule("0.3", "audio").verb("run", &[]).error(), &["[evaluate] rules", "audio", "text"]);
+    names(&rule("3.0", "text").verb("run", &[]).error(), &["mmr.lambda", "in [0, 1]", "3"]);
+}

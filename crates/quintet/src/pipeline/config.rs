@@ -7,6 +7,7 @@ use quintet_core::Modality;
 use quintet_data::{ImputeConfig, ShapeConfig, SplitConfig};
 use quintet_ingest::IngestConfig;
 use quintet_metrics::{BootstrapConfig, EvalConfig, EvalError, Evaluator};
+use quintet_rules::RuleSpec;
 use quintet_tensor::EncoderEntry;
 use quintet_train::{TrainConfig, TuneConfig};
 use serde::{Deserialize, Serialize};
@@ -146,6 +147,11 @@ pub struct EvaluateSpec {
     pub reference: Option<String>,
     /// Bootstrap resamples.
     pub resamples: usize,
+    /// What is done to lists before they are shown; measured beside the lists as they are.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<RuleSpec>,
+    /// Best items of a user that the rules choose from.
+    pub rule_candidates: usize,
 }
 
 impl Default for EvaluateSpec {
@@ -157,6 +163,8 @@ impl Default for EvaluateSpec {
             primary: "ndcg@10".into(),
             reference: None,
             resamples: 2000,
+            rules: Vec::new(),
+            rule_candidates: 100,
         }
     }
 }

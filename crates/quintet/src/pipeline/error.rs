@@ -45,6 +45,9 @@ pub enum PipelineError {
     /// Vectors cannot be made up from other modalities.
     #[error("[complete]: {0}")]
     Complete(#[from] quintet_fusion::mapping::MappingError),
+    /// Rules for lists cannot be set up.
+    #[error("[evaluate] rules: {0}")]
+    Rules(#[from] quintet_rules::RuleError),
     /// A device cannot be opened.
     #[error(transparent)]
     Device(#[from] quintet_tensor::DeviceError),

@@ -14,7 +14,7 @@ use quintet_metrics::{
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::beyond::beyond;
+use super::beyond::{beyond, ruled};
 use super::slices::{Kinds, Slicer};
 use super::{PipelineError, Prepared, RunConfig, SliceResult, TrainedModel, Workspace};
 use crate::Registries;
@@ -81,6 +81,12 @@ pub struct ModelResult {
     pub test: BTreeMap<String, f64>,
     /// What the lists are like beside being right, at the primary metric's cut-off.
     pub beyond: BTreeMap<String, f64>,
+    /// The same, and Recall, Precision and NDCG, of the lists after `[evaluate] rules`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub ruled: BTreeMap<String, f64>,
+    /// What a reader should know of the fit, such as the privacy that it has spent.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
     /// The primary test metric with its interval.
     pub primary: Interval,
     /// Against the reference; `None` for the reference itself.
@@ -306,6 +312,8 @@ impl<'a> Bench<'a> {
             valid: report.map(|r| r.best_valid),
             test: evaluation.means().clone(),
             beyond: self.beyond(trained.model.as_ref(), evaluation)?,
+            ruled: self.ruled(trained.model.as_ref(), evaluation)?,
+            notes: report.map_or(Vec::new(), |r| r.notes.clone()),
             primary: primary.into(),
             against,
             new_items: self.cold(trained.model.as_ref())?,
@@ -322,6 +330,16 @@ impl<'a> Bench<'a> {
     ) -> Result<BTreeMap<String, f64>, PipelineError> {
         let model = self.prepared.with_newcomers(model);
         beyond(self.prepared, &model, evaluation, &self.config.evaluate.primary)
+    }
+
+    /// Empty without rules.
+    fn ruled(
+        &self,
+        model: &dyn Recommender,
+        evaluation: &Evaluation<Test>,
+    ) -> Result<BTreeMap<String, f64>, PipelineError> {
+        let model = self.prepared.with_newcomers(model);
+        ruled(self.prepared, &model, evaluation, &self.config.evaluate)
     }
 
     fn slices(
