@@ -10,7 +10,7 @@ use quintet_tensor::{EncoderEntry, FusionEntry, ModelEntry};
 /// let known = quintet::Registries::new()?;
 /// assert!(known.models.get("bpr").is_ok());
 /// let err = known.models.get("brp").unwrap_err().to_string();
-/// assert!(err.contains("known: bpr"));
+/// assert!(err.contains("bpr"));
 /// # Ok::<(), quintet::core::RegistryError>(())
 /// ```
 pub struct Registries {
