@@ -1,35 +1,15 @@
 //! Reads the cases of `tests/fixtures/graph_torch` and compares a step with them.
 
-use quintet_core::{
-    FeatureSet, Interactions, Matrix, Modality, ModalityFeatures, ModelState, SeedStream,
-    SparseFeatures,
-};
+use quintet_core::{FeatureSet, Matrix, ModelState, SparseFeatures};
 use quintet_data::TripletBatch;
-use quintet_tensor::{
-    Device, FitContext, Layer, Trainer, TrainingData, matrix_to_tensor, tensor_to_matrix,
-};
+use quintet_tensor::{Device, Layer, Trainer, TrainingData, matrix_to_tensor, tensor_to_matrix};
 use serde_json::Value;
 
 use super::fit::GraphTrainer;
 use super::options::Options;
 use super::{GraphNet, GraphRecipe};
-
-/// Allowed difference, relative to numbers above one.
-const TOLERANCE: f64 = 1e-5;
-
-pub(crate) fn matrix(value: &Value) -> Matrix {
-    let rows: Vec<Vec<f32>> = serde_json::from_value(value.clone()).unwrap();
-    Matrix::from_vec(rows.len(), rows[0].len(), rows.concat()).unwrap()
-}
-
-fn same(what: &str, found: &Matrix, expected: &Value) {
-    let expected = matrix(expected);
-    assert_eq!((found.rows(), found.cols()), (expected.rows(), expected.cols()), "{what}");
-    for (place, (f, e)) in found.as_slice().iter().zip(expected.as_slice()).enumerate() {
-        let (f, e) = (f64::from(*f), f64::from(*e));
-        assert!((f - e).abs() < TOLERANCE * (1.0 + e.abs()), "{what}, number {place}: {f} {e}");
-    }
-}
+pub(crate) use crate::parity::matrix;
+use crate::parity::{case, context, features, list, pairs, same, same_number};
 
 /// The loss of a batch, the gradient of every weight, and the vectors before the step, are those
 /// of PyTorch.
@@ -39,15 +19,11 @@ pub(crate) fn check<R: GraphRecipe>() {
 
 /// The same with the numbers of another file than the one that has the model's name.
 pub(crate) fn check_case<R: GraphRecipe>(name: &str) {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/graph_torch/");
-    let text = std::fs::read_to_string(format!("{folder}{name}.json")).unwrap();
-    let case: Value = serde_json::from_str(&text).unwrap();
-    let size = |key: &str| case[key].as_u64().unwrap() as usize;
-    let pairs: Vec<(u32, u32)> = serde_json::from_value(case["train"].clone()).unwrap();
-    let train = Interactions::from_pairs(size("n_users"), size("n_items"), pairs).unwrap();
+    let case = case(&format!("graph_torch/{name}.json"));
+    let train = pairs(&case);
     let features = features_of(&case, train.n_items());
     let recipe: R = serde_json::from_value(case["params"].clone()).unwrap();
-    let context = FitContext { device: Device::flex(), seed: SeedStream::new(1) };
+    let context = context();
     let attributes = attributes_of(&case, train.n_items());
     let mut data = TrainingData::new(&train, &features);
     if let Some(attributes) = &attributes {
@@ -65,27 +41,19 @@ pub(crate) fn check_case<R: GraphRecipe>(name: &str) {
     let (users, items) = trainer.net.vectors();
     same("user vectors", &tensor_to_matrix(users.inner()).unwrap(), &case["user_vectors"]);
     same("item vectors", &tensor_to_matrix(items.inner()).unwrap(), &case["item_vectors"]);
-    let list = |key: &str| -> Vec<u32> { serde_json::from_value(case[key].clone()).unwrap() };
     let batch = TripletBatch {
-        users: list("users"),
-        positives: list("positives"),
-        negatives: list("negatives"),
+        users: list(&case["users"]),
+        positives: list(&case["positives"]),
+        negatives: list(&case["negatives"]),
         ..TripletBatch::default()
     };
     let loss = trainer.step(0, &batch, &mut context.seed.rng("parity", 0)).unwrap();
-    let expected = case["loss"].as_f64().unwrap();
-    assert!((loss - expected).abs() < TOLERANCE * (1.0 + expected.abs()), "{loss} {expected}");
+    same_number("the loss", loss, case["loss"].as_f64().unwrap());
     check_gradients(&trainer.net, &trainer.save().unwrap(), &case);
 }
 
 pub(crate) fn features_of(case: &Value, n_items: usize) -> FeatureSet {
-    let mut set = FeatureSet::new(n_items);
-    for (name, of) in case["features"].as_object().unwrap() {
-        let modality: Modality = name.parse().unwrap();
-        let present: Vec<bool> = serde_json::from_value(of["present"].clone()).unwrap();
-        set.push(ModalityFeatures::new(modality, matrix(&of["rows"]), present).unwrap()).unwrap();
-    }
-    set
+    features(&case["features"], n_items)
 }
 
 /// Of the cases that have some: names, and cells of item, attribute and value.
