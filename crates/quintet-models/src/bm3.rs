@@ -19,16 +19,16 @@
 use burn::prelude::*;
 use quintet_core::Modality;
 use quintet_tensor::{
-    Dropout, FitError, Layer, Layers, Linear, SparseProduct, Weight, cosine_bootstrap, select_rows,
-    xavier_uniform,
+    Dropout, FitError, ItemGraph, Layer, Layers, Linear, SparseProduct, Weight, cosine_bootstrap,
+    row_squares, select_rows, xavier_uniform,
 };
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::graph::{
-    GraphNet, GraphRecipe, Nodes, Training, Triples, World, at_least_one, at_least_zero, below_one,
-    emb_norm, named,
+    GraphNet, GraphRecipe, Training, Triples, World, at_least_one, at_least_zero, below_one,
+    named, norms_of, split,
 };
 
 /// Parameters; the defaults are those of the paper's configuration.
@@ -126,11 +126,11 @@ pub(crate) struct Bm3Net {
 }
 
 impl Bm3Net {
-    fn nodes(&self) -> Nodes {
-        let ego = Nodes { users: self.users.tensor(), items: self.items.tensor() };
-        let all = self.graph.propagate(ego.all(), self.config.layers, Layers::Mean);
-        let Nodes { users, items } = Nodes::cut(all, self.users.dims()[0]);
-        Nodes { users, items: items + ego.items }
+    /// Users, then items.
+    fn nodes(&self) -> Tensor<2> {
+        let (users, items) = (self.users.tensor(), self.items.tensor());
+        let how = (self.config.layers, Layers::Mean);
+        self.graph.propagate_tables(users, items, how, ItemGraph::Items)
     }
 
     /// The losses of the modalities; `targets`: the items of the batch without gradient.
@@ -165,26 +165,33 @@ impl Bm3Net {
 impl GraphNet for Bm3Net {
     fn loss(&mut self, batch: &Triples<'_>, rng: &mut ChaCha8Rng) -> Tensor<1> {
         let mut drop = Dropout::new(self.config.dropout, ChaCha8Rng::from_rng(rng));
-        let Nodes { users, items } = self.nodes();
-        let u = select_rows(users.clone(), batch.users);
-        let i = select_rows(items.clone(), batch.positives);
-        let (u_target, i_target) = (drop.apply(u.clone().detach()), drop.apply(i.clone().detach()));
-        let mut loss = cosine_bootstrap(self.predictor.forward(u), i_target.clone())
-            + cosine_bootstrap(self.predictor.forward(i), u_target);
+        let (n_users, size) = (self.users.dims()[0], batch.len());
+        let nodes = self.nodes();
+        let positives = batch.positives.iter().map(|i| n_users as u32 + i);
+        let both: Vec<u32> = batch.users.iter().copied().chain(positives).collect();
+        let both = select_rows(nodes.clone(), &both);
+        let targets = drop.apply(both.clone().detach());
+        let i_target = targets.clone().narrow(0, size, size);
+        // Users predict items and items users; the mean over both is half of the sum.
+        let crossed = Tensor::cat(vec![i_target.clone(), targets.narrow(0, 0, size)], 0);
+        let mut loss = cosine_bootstrap(self.predictor.forward(both), crossed) * 2.0;
         if self.config.cl > 0.0
             && let Some(content) = self.content(batch, &i_target, &mut drop)
         {
             loss = loss + content * self.config.cl;
         }
         if self.config.reg > 0.0 {
-            let n_items = items.dims()[0];
-            loss = loss + emb_norm(&[&users, &items], n_items) * self.config.reg;
+            let n_items = self.items.dims()[0];
+            let squares = row_squares(nodes);
+            let users = norms_of(&squares.clone().narrow(0, 0, n_users), 1, n_items);
+            let items = norms_of(&squares.narrow(0, n_users, n_items), 1, n_items);
+            loss = loss + (users + items) * self.config.reg;
         }
         loss
     }
 
     fn vectors(&self) -> (Tensor<2>, Tensor<2>) {
-        let Nodes { users, items } = self.nodes();
+        let (users, items) = split(self.nodes(), self.users.dims()[0]);
         (self.predictor.forward(users), self.predictor.forward(items))
     }
 }

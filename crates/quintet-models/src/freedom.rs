@@ -16,15 +16,15 @@
 use burn::prelude::*;
 use quintet_core::{Modality, SeedStream};
 use quintet_tensor::{
-    FitError, Layer, Layers, Linear, SparseProduct, Weight, bpr_loss, score_pairs, select_rows,
-    xavier_uniform,
+    FitError, ItemGraph, Layer, Layers, Linear, SparseProduct, Weight, pair_margins, select_rows,
+    triple_margins, unique_ids, xavier_uniform,
 };
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::graph::{
-    GraphNet, GraphRecipe, Training, Triples, World, at_least_zero, below_one, bpr, keep_edges,
-    refuse,
+    GraphNet, GraphRecipe, Training, Triples, World, at_least_zero, below_one, bpr_of, keep_edges,
+    refuse, split,
 };
 
 /// Parameters; the defaults are those of the paper's configuration.
@@ -143,13 +143,11 @@ pub(crate) struct FreedomNet {
 }
 
 impl FreedomNet {
-    fn over(&self, graph: &SparseProduct) -> (Tensor<2>, Tensor<2>) {
-        let (n_users, n_items) = (self.users.dims()[0], self.items.dims()[0]);
-        let ego = Tensor::cat(vec![self.users.tensor(), self.items.tensor()], 0);
-        let nodes = graph.propagate(ego, self.config.layers, Layers::Mean);
-        let alike =
-            self.alike.propagate(self.items.tensor(), self.config.item_layers, Layers::Last);
-        (nodes.clone().narrow(0, 0, n_users), nodes.narrow(0, n_users, n_items) + alike)
+    /// The final vectors of users, then items.
+    fn over(&self, graph: &SparseProduct) -> Tensor<2> {
+        let (users, items) = (self.users.tensor(), self.items.tensor());
+        let alike = ItemGraph::Walk(&self.alike, self.config.item_layers);
+        graph.propagate_tables(users, items, (self.config.layers, Layers::Mean), alike)
     }
 }
 
@@ -164,23 +162,21 @@ impl GraphNet for FreedomNet {
     }
 
     fn loss(&mut self, batch: &Triples<'_>, _: &mut ChaCha8Rng) -> Tensor<1> {
-        let (users, items) = self.over(&self.sampled);
-        let rows = batch.rows(&users, &items);
-        let u = rows[0].clone();
-        let mut loss = bpr(rows);
+        let rows = select_rows(self.over(&self.sampled), &batch.nodes(self.users.dims()[0]));
+        let mut loss = bpr_of(triple_margins(rows.clone()));
         if self.config.reg > 0.0 {
+            let (items, places) = unique_ids(&batch.items());
             for (layer, features) in self.projections.iter().zip(&self.features) {
-                let projected = |items| layer.forward(select_rows(features.clone(), items));
-                let positive = score_pairs(u.clone(), projected(batch.positives));
-                let negative = score_pairs(u.clone(), projected(batch.negatives));
-                loss = loss + bpr_loss(positive, negative) * self.config.reg;
+                let projected = layer.forward(select_rows(features.clone(), &items));
+                let margins = pair_margins(rows.clone(), select_rows(projected, &places));
+                loss = loss + bpr_of(margins) * self.config.reg;
             }
         }
         loss
     }
 
     fn vectors(&self) -> (Tensor<2>, Tensor<2>) {
-        self.over(&self.whole)
+        split(self.over(&self.whole), self.users.dims()[0])
     }
 }
 

@@ -18,7 +18,7 @@
 use burn::prelude::*;
 use quintet_core::Modality;
 use quintet_tensor::{
-    FitError, Layer, Layers, Linear, SparseProduct, Weight, sigmoid, tanh, xavier_normal,
+    FitError, ItemGraph, Layer, Layers, Linear, SparseProduct, Weight, sigmoid, tanh, xavier_normal,
     xavier_uniform,
 };
 use rand_chacha::ChaCha8Rng;
@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::graph::{
     GraphNet, GraphRecipe, Nodes, SideLoss, Training, Triples, World, above_zero, at_least_one,
-    at_least_zero, named, softmax_over,
+    at_least_zero, named, node_rows, softmax_over,
 };
 
 /// Parameters; the defaults are those of the paper's configuration.
@@ -158,9 +158,10 @@ impl MgcnNet {
 
     /// Behaviour and side, `[rows, dim]` each.
     fn over(&self, batch: Option<&Triples<'_>>) -> (Tensor<2>, Tensor<2>) {
-        let ego = Nodes { users: self.users.tensor(), items: self.items.tensor() }.all();
-        let behaviour = self.graph.propagate(ego, self.config.layers, Layers::Mean);
-        let behaviour = Nodes::cut(behaviour, self.users.dims()[0]).rows(batch);
+        let (users, items) = (self.users.tensor(), self.items.tensor());
+        let how = (self.config.layers, Layers::Mean);
+        let behaviour = self.graph.propagate_tables(users, items, how, ItemGraph::None);
+        let behaviour = node_rows(behaviour, self.users.dims()[0], batch);
         let views = (0..self.features.len()).map(|m| self.view(m).rows(batch)).collect();
         let side = self.side(&behaviour, views, self.presence.rows(batch));
         (behaviour, side)

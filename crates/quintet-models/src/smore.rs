@@ -26,7 +26,7 @@ use burn::prelude::*;
 use burn::tensor::{TensorData, activation};
 use quintet_core::Modality;
 use quintet_tensor::{
-    Dropout, FitError, Layer, Layers, Linear, SparseProduct, Weight, normal_matrix, sigmoid, tanh,
+    Dropout, FitError, ItemGraph, Layer, Layers, Linear, SparseProduct, Weight, normal_matrix, sigmoid, tanh,
     xavier_normal, xavier_uniform,
 };
 use rand::SeedableRng;
@@ -35,7 +35,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::graph::{
     GraphNet, GraphRecipe, ItemFeatures, Nodes, SideLoss, Training, Triples, World, above_zero,
-    at_least_one, at_least_zero, below_one, named, union,
+    at_least_one, at_least_zero, below_one, named, node_rows, union,
 };
 
 /// Parameters; the defaults are those of the paper's configuration for Baby.
@@ -299,9 +299,10 @@ impl SmoreNet {
 
     /// Behaviour and side, `[rows, dim]` each.
     fn over(&self, batch: Option<&Triples<'_>>, drop: &mut Dropout) -> (Tensor<2>, Tensor<2>) {
-        let ego = Nodes { users: self.users.tensor(), items: self.items.tensor() }.all();
-        let behaviour = self.graph.propagate(ego, self.config.layers, Layers::Mean);
-        let behaviour = Nodes::cut(behaviour, self.users.dims()[0]).rows(batch);
+        let (users, items) = (self.users.tensor(), self.items.tensor());
+        let how = (self.config.layers, Layers::Mean);
+        let behaviour = self.graph.propagate_tables(users, items, how, ItemGraph::None);
+        let behaviour = node_rows(behaviour, self.users.dims()[0], batch);
         let views = self.views().iter().map(|view| view.rows(batch)).collect();
         let side = self.side(&behaviour, views, self.presence.rows(batch), drop);
         (behaviour, side)

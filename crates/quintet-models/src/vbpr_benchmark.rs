@@ -11,16 +11,19 @@
 //! Differences: features are not trained; an item without any modality has no content at all, not
 //! even `b`. `vbpr_paper` is the form of the paper; `vbpr` reads centred and reduced features and
 //! fuses modalities.
-//! Cost: a step `O(B · Σ d_m · dim)`: only the rows of the batch are projected.
+//! Cost: a step `O(B · Σ d_m · dim)`: only the distinct items of the batch are projected.
 
 use burn::prelude::*;
 use quintet_core::{Matrix, Modality};
-use quintet_tensor::{FitError, Layer, Weight, select_rows, xavier_uniform};
+use quintet_tensor::{
+    FitError, Layer, Weight, join_columns, pair_margins, row_squares, select_rows, unique_ids,
+    xavier_uniform,
+};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::graph::{
-    GraphNet, GraphRecipe, Stacked, Training, Triples, World, at_least_zero, bpr, emb_norm,
+    GraphNet, GraphRecipe, Stacked, Training, Triples, World, at_least_zero, bpr_of, norms_of,
 };
 
 /// Parameters; the defaults are those of the benchmark.
@@ -91,22 +94,26 @@ pub(crate) struct VbprBenchmarkNet {
 }
 
 impl VbprBenchmarkNet {
+    /// Content is projected once for an item that comes several times.
     fn rows(&self, items: &[u32]) -> Tensor<2> {
-        let any = select_rows(self.content.any(), items);
-        let content = self.content.rows(items) + any * self.bias.tensor();
-        Tensor::cat(vec![select_rows(self.items.tensor(), items), content], 1)
+        let (distinct, places) = unique_ids(items);
+        let any = select_rows(self.content.any(), &distinct);
+        let content = self.content.rows(&distinct) + any * self.bias.tensor();
+        join_columns(select_rows(self.items.tensor(), items), select_rows(content, &places))
     }
 }
 
 impl GraphNet for VbprBenchmarkNet {
     fn loss(&mut self, batch: &Triples<'_>, _: &mut ChaCha8Rng) -> Tensor<1> {
         let u = select_rows(self.users.tensor(), batch.users);
-        let (i, j) = (self.rows(batch.positives), self.rows(batch.negatives));
-        let loss = bpr([u.clone(), i.clone(), j.clone()]);
-        match self.reg > 0.0 {
-            true => loss + emb_norm(&[&u, &i, &j], batch.len()) * self.reg,
-            false => loss,
+        let items = self.rows(&batch.items());
+        let loss = bpr_of(pair_margins(u.clone(), items.clone()));
+        if self.reg == 0.0 {
+            return loss;
         }
+        let norms = norms_of(&row_squares(u), 1, batch.len())
+            + norms_of(&row_squares(items), 2, batch.len());
+        loss + norms * self.reg
     }
 
     fn vectors(&self) -> (Tensor<2>, Tensor<2>) {

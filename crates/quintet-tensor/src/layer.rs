@@ -34,6 +34,14 @@ impl Weight {
         self.value = leaf(value);
     }
 
+    /// Takes the values out of the graph, so that they can be changed where they lie. The weight
+    /// holds nothing of use until [`Weight::set`].
+    pub(crate) fn take(&mut self) -> Tensor<2> {
+        let placeholder = Tensor::zeros([1, 1], &self.value.device());
+        let value = std::mem::replace(&mut self.value, placeholder);
+        if value.device().is_autodiff() { value.inner() } else { value }
+    }
+
     /// `[rows, cols]`.
     pub fn dims(&self) -> [usize; 2] {
         self.value.dims()

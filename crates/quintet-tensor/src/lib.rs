@@ -65,8 +65,8 @@ pub use objective::{
     soft_intra_list_distance, softplus, uniformity, warp_loss, weighted_sum,
 };
 pub use ops::{
-    Layers, SparseProduct, SparseRows, contrast_rows, gelu, leaky_relu, select_rows, sigmoid, tanh,
-    unit_rows,
+    ItemGraph, Layers, SparseProduct, SparseRows, contrast_rows, gelu, join_columns, leaky_relu,
+    pair_margins, row_squares, select_rows, sigmoid, tanh, triple_margins, unit_rows,
 };
 pub use optim::{Adam, AdamConfig};
 pub use optimiser::{Mirror, Optimiser, OptimiserConfig, OptimiserKind, Schedule, WeightGradients};

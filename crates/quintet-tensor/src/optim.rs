@@ -135,35 +135,39 @@ fn update(
 ) {
     let (c1, c2) = config.corrections(step);
     let (m, v) = moments.take().unwrap_or_else(|| (grad.zeros_like(), grad.zeros_like()));
-    let [moved, m, v] = moved(config, (c1, c2), [&weight.tensor().inner(), &m, &v, &grad]);
-    weight.set(if weight.tensor().device().is_autodiff() { moved.autodiff() } else { moved });
+    let tracked = weight.tensor().device().is_autodiff();
+    let [moved, m, v] = moved(config, (c1, c2), [weight.take(), m, v], grad);
+    weight.set(if tracked { moved.autodiff() } else { moved });
     *moments = Some((m, v));
 }
 
-/// The moved values and the new moments.
+/// The moved values and the new moments, from the old ones.
 fn moved(
     config: &AdamConfig,
     corrections: (f32, f32),
-    [value, m, v, grad]: [&Tensor<2>; 4],
+    state: [Tensor<2>; 3],
+    grad: Tensor<2>,
 ) -> [Tensor<2>; 3] {
     #[cfg(feature = "flex")]
-    if let Some(done) = crate::optim_fused::update(config, corrections, [value, m, v, grad]) {
-        return done;
+    {
+        let [value, m, v] = &state;
+        if crate::optim_fused::at_hand([value, m, v, &grad]) {
+            return crate::optim_fused::update(config, corrections, state, &grad);
+        }
     }
-    moved_portable(config, corrections, [value, m, v, grad])
+    moved_portable(config, corrections, state, grad)
 }
 
 fn moved_portable(
     config: &AdamConfig,
     (c1, c2): (f32, f32),
-    [value, m, v, grad]: [&Tensor<2>; 4],
+    [value, m, v]: [Tensor<2>; 3],
+    grad: Tensor<2>,
 ) -> [Tensor<2>; 3] {
-    let (m, v) = (m.clone(), v.clone());
     let m = m.mul_scalar(config.beta1) + grad.clone().mul_scalar(1.0 - config.beta1);
-    let v = v.mul_scalar(config.beta2) + grad.clone().powi_scalar(2).mul_scalar(1.0 - config.beta2);
+    let v = v.mul_scalar(config.beta2) + grad.powi_scalar(2).mul_scalar(1.0 - config.beta2);
     let move_by =
         m.clone().mul_scalar(c1 * config.lr) / (v.clone().mul_scalar(c2).sqrt() + config.eps);
-    let value = value.clone();
     let decayed = if config.weight_decay > 0.0 {
         value.mul_scalar(1.0 - config.lr * config.weight_decay)
     } else {
@@ -192,10 +196,8 @@ mod tests {
             for step in 1..5 {
                 let grad = start(step as usize).unwrap();
                 let corrections = config.corrections(step);
-                let [x, m, v] = &fused;
-                fused = crate::optim_fused::update(&config, corrections, [x, m, v, &grad]).unwrap();
-                let [x, m, v] = &portable;
-                portable = moved_portable(&config, corrections, [x, m, v, &grad]);
+                fused = crate::optim_fused::update(&config, corrections, fused, &grad);
+                portable = moved_portable(&config, corrections, portable, grad);
                 for (a, b) in fused.iter().zip(&portable) {
                     let bits = |t: &Tensor<2>| -> Vec<u32> {
                         let numbers = tensor_to_vec(t.clone()).unwrap();
@@ -204,6 +206,46 @@ mod tests {
                     assert_eq!(bits(a), bits(b), "step {step}");
                 }
             }
+        }
+    }
+
+    /// Where nothing else holds the numbers, a step of a training loop moves them where they lie;
+    /// where something does, that keeps its own.
+    #[test]
+    fn a_step_changes_weights_in_place_and_copies_what_is_shared() {
+        let device = Device::flex().autodiff();
+        let start = Matrix::from_vec(2, 2, vec![1.0, -2.0, 0.5, 3.0]).unwrap();
+        let mut layer = One(Weight::new(&start, &device));
+        let mut adam = Adam::new(AdamConfig::new(0.1));
+        let place = |layer: &One| {
+            let x = layer.0.tensor().inner().try_into_primitive::<burn::backend::Flex>().unwrap();
+            x.storage::<f32>().as_ptr()
+        };
+        let mut step = |layer: &mut One| {
+            let loss = layer.0.tensor().powi_scalar(2).sum();
+            adam.step(layer, &mut loss.backward());
+        };
+        let before = place(&layer);
+        step(&mut layer);
+        step(&mut layer);
+        assert_eq!(place(&layer), before, "in place");
+        let held = layer.0.tensor();
+        let kept = tensor_to_vec(held.clone().inner()).unwrap();
+        step(&mut layer);
+        assert_ne!(place(&layer), before, "a copy");
+        assert_eq!(tensor_to_vec(held.inner()).unwrap(), kept);
+        assert_ne!(layer.0.to_matrix().unwrap().as_slice(), kept);
+    }
+
+    struct One(Weight);
+
+    impl Layer for One {
+        fn weights(&self) -> Vec<(String, &Weight)> {
+            vec![("one".to_owned(), &self.0)]
+        }
+
+        fn weights_mut(&mut self) -> Vec<&mut Weight> {
+            vec![&mut self.0]
         }
     }
 }

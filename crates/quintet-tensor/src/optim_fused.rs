@@ -4,46 +4,60 @@
 //! memory; for a weight of millions of numbers that is most of the step. Both forms give the same
 //! bytes: the operations on a number are the same, in the same order.
 
+use burn::backend::Flex;
+use burn::backend::flex::FlexTensor;
 use burn::prelude::*;
+use burn::tensor::TensorData;
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 use crate::AdamConfig;
-use crate::nn::fused::{numbers, tensor};
+use crate::nn::fused::numbers;
 
 /// Numbers that a thread takes at a time.
 const CHUNK: usize = 1 << 14;
 
-/// The moved values and the new moments from the values, the moments and the gradient; none where
-/// the numbers are not at hand.
+/// Whether the numbers of all of them lie in this process's memory.
+pub(crate) fn at_hand(all: [&Tensor<2>; 4]) -> bool {
+    all.into_iter().all(|x| numbers(x).is_some())
+}
+
+/// The moved values and the new moments from the values, the moments and the gradient. What nothing
+/// else holds is changed in place.
+///
+/// # Panics
+/// When a tensor is not [`at_hand`], or the shapes differ.
 pub(crate) fn update(
     config: &AdamConfig,
     (c1, c2): (f32, f32),
-    [value, m, v, grad]: [&Tensor<2>; 4],
-) -> Option<[Tensor<2>; 3]> {
-    let kept = [numbers(value)?, numbers(m)?, numbers(v)?, numbers(grad)?];
-    let [x, m, v, g] = [
-        kept[0].as_slice::<f32>()?,
-        kept[1].as_slice::<f32>()?,
-        kept[2].as_slice::<f32>()?,
-        kept[3].as_slice::<f32>()?,
-    ];
-    let mut moved = [vec![0.0f32; x.len()], vec![0.0f32; x.len()], vec![0.0f32; x.len()]];
-    let [new_x, new_m, new_v] = &mut moved;
-    new_x
-        .par_chunks_mut(CHUNK)
-        .zip(new_m.par_chunks_mut(CHUNK))
-        .zip(new_v.par_chunks_mut(CHUNK))
-        .enumerate()
-        .for_each(|(part, ((new_x, new_m), new_v))| {
-            let places = part * CHUNK..part * CHUNK + new_x.len();
-            let (x, m) = (&x[places.clone()], &m[places.clone()]);
-            let (v, g) = (&v[places.clone()], &g[places]);
+    state: [Tensor<2>; 3],
+    grad: &Tensor<2>,
+) -> [Tensor<2>; 3] {
+    let mut state = state.map(whole);
+    let grad = whole(grad.clone());
+    let [x, m, v] = state.each_mut().map(FlexTensor::storage_mut::<f32>);
+    let g = grad.storage::<f32>();
+    assert!([x.len(), m.len(), v.len()] == [g.len(); 3], "a gradient of the shape of its weight");
+    x.par_chunks_mut(CHUNK)
+        .zip(m.par_chunks_mut(CHUNK))
+        .zip(v.par_chunks_mut(CHUNK))
+        .zip(g.par_chunks(CHUNK))
+        .for_each(|(((x, m), v), g)| {
             let scalars = Scalars::new(config, c1, c2);
-            Arch::new().dispatch(Chunk { scalars, old: [x, m, v, g], new: [new_x, new_m, new_v] });
+            Arch::new().dispatch(Chunk { scalars, x, m, v, g });
         });
-    let (shape, device) = (value.dims(), value.device());
-    Some(moved.map(|numbers| tensor(numbers, shape, &device)))
+    state.map(Tensor::from_primitive::<Flex>)
+}
+
+/// The tensor with its numbers in order and nothing else in its memory.
+fn whole(x: Tensor<2>) -> FlexTensor {
+    let n: usize = x.dims().iter().product();
+    let Ok(x) = x.try_into_primitive::<Flex>() else { unreachable!("numbers at hand") };
+    if x.is_contiguous() && x.storage::<f32>().len() == n {
+        return x;
+    }
+    let numbers = x.to_contiguous().as_slice::<f32>().unwrap_or_default().to_vec();
+    FlexTensor::from_data(TensorData::new(numbers, x.layout().shape().clone()))
 }
 
 struct Scalars {
@@ -67,10 +81,10 @@ impl Scalars {
 
 struct Chunk<'a> {
     scalars: Scalars,
-    /// Values, moments, gradient.
-    old: [&'a [f32]; 4],
-    /// Values, moments.
-    new: [&'a mut [f32]; 3],
+    x: &'a mut [f32],
+    m: &'a mut [f32],
+    v: &'a mut [f32],
+    g: &'a [f32],
 }
 
 impl WithSimd for Chunk<'_> {
@@ -78,14 +92,12 @@ impl WithSimd for Chunk<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
-        let Self { scalars: s, old: [x, m, v, g], new: [new_x, new_m, new_v] } = self;
-        let old = x.iter().zip(m).zip(v.iter().zip(g));
-        let new = new_x.iter_mut().zip(new_m).zip(new_v);
-        for (((x, m), (v, g)), ((new_x, new_m), new_v)) in old.zip(new) {
-            *new_m = m * s.beta1 + g * s.new1;
-            *new_v = v * s.beta2 + g * g * s.new2;
-            let step = *new_m * s.lr / ((*new_v * s.c2).sqrt() + s.eps);
-            *new_x = x * s.keep - step;
+        let Self { scalars: s, x, m, v, g } = self;
+        for (((x, m), v), g) in x.iter_mut().zip(m).zip(v).zip(g) {
+            *m = *m * s.beta1 + g * s.new1;
+            *v = *v * s.beta2 + g * g * s.new2;
+            let step = *m * s.lr / ((*v * s.c2).sqrt() + s.eps);
+            *x = *x * s.keep - step;
         }
     }
 }

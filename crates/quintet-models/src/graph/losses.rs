@@ -8,7 +8,7 @@
 //! ```
 
 use burn::prelude::*;
-use quintet_tensor::{bpr_loss, score_pairs, select_rows, unit_rows};
+use quintet_tensor::{bpr_loss, row_squares, score_pairs, select_rows, softplus, unit_rows};
 
 /// A batch of triples as positions.
 #[derive(Debug, Clone, Copy)]
@@ -22,6 +22,17 @@ impl Triples<'_> {
     /// Number of triples.
     pub(crate) fn len(&self) -> usize {
         self.users.len()
+    }
+
+    /// Positives, then negatives.
+    pub(crate) fn items(&self) -> Vec<u32> {
+        [self.positives, self.negatives].concat()
+    }
+
+    /// Users, positives and negatives as rows of a table of `n_users` users, then items.
+    pub(crate) fn nodes(&self, n_users: usize) -> Vec<u32> {
+        let items = self.positives.iter().chain(self.negatives).map(|i| n_users as u32 + i);
+        self.users.iter().copied().chain(items).collect()
     }
 
     /// The rows of the users, positives and negatives, `[batch, dim]` each.
@@ -39,6 +50,19 @@ pub(crate) fn bpr([users, positives, negatives]: [Tensor<2>; 3]) -> Tensor<1> {
     bpr_loss(score_pairs(users.clone(), positives), score_pairs(users, negatives))
 }
 
+/// BPR from how far negatives are ahead, `[batch, 1]`.
+pub(crate) fn bpr_of(margins: Tensor<2>) -> Tensor<1> {
+    softplus(margins).mean()
+}
+
+/// Plain norms of `parts` equal parts of the rows, not squared, over the batch.
+pub(crate) fn norms_of(squares: &Tensor<2>, parts: usize, batch: usize) -> Tensor<1> {
+    let n = squares.dims()[0] / parts;
+    let part = |which| squares.clone().narrow(0, which * n, n).sum();
+    // The floor keeps the gradient of the root finite for a block of zeros.
+    sum((0..parts).map(|which| part(which).clamp_min(1e-24).sqrt())) / batch.max(1) as f32
+}
+
 /// Plain norms, not squared, over the batch.
 pub(crate) fn emb_norm(blocks: &[&Tensor<2>], batch: usize) -> Tensor<1> {
     sum(blocks.iter().map(|b| frobenius(b))) / batch.max(1) as f32
@@ -47,12 +71,12 @@ pub(crate) fn emb_norm(blocks: &[&Tensor<2>], batch: usize) -> Tensor<1> {
 /// The root of the sum of squares.
 pub(crate) fn frobenius(block: &Tensor<2>) -> Tensor<1> {
     // The floor keeps the gradient of the root finite for a block of zeros.
-    block.clone().powi_scalar(2).sum().clamp_min(1e-24).sqrt()
+    row_squares(block.clone()).sum().clamp_min(1e-24).sqrt()
 }
 
 /// Half of the squares, over the nominal batch.
 pub(crate) fn l2_half(blocks: &[&Tensor<2>], nominal: usize) -> Tensor<1> {
-    sum(blocks.iter().map(|b| (*b).clone().powi_scalar(2).sum())) / (2 * nominal.max(1)) as f32
+    sum(blocks.iter().map(|b| row_squares((*b).clone()).sum())) / (2 * nominal.max(1)) as f32
 }
 
 /// Mean cosine distance of matching rows; no side is detached.

@@ -33,9 +33,9 @@ pub(crate) use common::{most_in_common, weighted_users};
 pub(crate) use edges::{Edges, joined, union};
 pub(crate) use encoder::{Content, EncoderShape, ModalityEncoder, default_linear, split};
 pub(crate) use fit::entry;
-pub(crate) use losses::{Triples, bpr, cosine_distance, emb_norm, l2_half};
+pub(crate) use losses::{Triples, bpr, bpr_of, cosine_distance, emb_norm, l2_half, norms_of};
 pub(crate) use principal::{PrincipalShape, principal_graph};
-pub(crate) use sides::{Nodes, SideLoss, softmax_over};
+pub(crate) use sides::{Nodes, SideLoss, node_rows, softmax_over};
 pub(crate) use stacked::Stacked;
 pub(crate) use world::{ItemFeatures, World, by_row_sums, chosen, keep_edges, with_ones};
 

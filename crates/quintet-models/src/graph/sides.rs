@@ -2,9 +2,9 @@
 
 use burn::prelude::*;
 use burn::tensor::activation;
-use quintet_tensor::{InfoNce, info_nce};
+use quintet_tensor::{InfoNce, info_nce, select_rows, triple_margins};
 
-use super::{Triples, World, bpr, l2_half};
+use super::{Triples, World, bpr_of, l2_half};
 
 /// A table of users and one of items of the same width.
 #[derive(Clone)]
@@ -44,6 +44,15 @@ impl Nodes {
     }
 }
 
+/// The rows of a batch out of those of users, then items: users, then positives, then negatives;
+/// all rows without one.
+pub(crate) fn node_rows(all: Tensor<2>, n_users: usize, batch: Option<&Triples<'_>>) -> Tensor<2> {
+    match batch {
+        Some(batch) => select_rows(all, &batch.nodes(n_users)),
+        None => all,
+    }
+}
+
 /// Softmax of each row over the columns where `has` is one; over all where it is nowhere.
 pub(crate) fn softmax_over(logits: Tensor<2>, has: Tensor<2>) -> Tensor<2> {
     activation::softmax(logits + (has - 1.0) * 1e9, 1)
@@ -68,7 +77,7 @@ impl SideLoss {
         let n = side.dims()[0] / 3;
         let part = |x: &Tensor<2>, which: usize| x.clone().narrow(0, which * n, n);
         let all = behaviour.clone() + side.clone();
-        let mut loss = bpr([part(&all, 0), part(&all, 1), part(&all, 2)]);
+        let mut loss = bpr_of(triple_margins(all.clone()));
         if self.reg > 0.0 {
             loss = loss + l2_half(&[&all], self.nominal) * self.reg;
         }

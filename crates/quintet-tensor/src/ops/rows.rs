@@ -61,6 +61,9 @@ mod fused {
     /// Rows that a thread takes at a time; sums over rows are added up part by part.
     const ROWS: usize = 128;
 
+    /// Parts of a table to which gradients are added at the same time.
+    const PARTS: usize = 8;
+
     pub(super) fn unit_rows(x: &Tensor<2>) -> Option<Tensor<2>> {
         let dim = x.dims()[1].max(1);
         let forward = |[x]: [&[f32]; 1]| {
@@ -141,9 +144,17 @@ mod fused {
         let to = ids.clone();
         tracked([table], shape, forward, move |seen: Seen<'_, 1>| {
             let mut out = vec![0.0f32; rows * dim];
-            for (&id, grad) in to.iter().zip(seen.grad.chunks_exact(dim.max(1))) {
-                add_scaled(&mut out[id as usize * dim..][..dim], 1.0, grad);
-            }
+            let part = rows.div_ceil(PARTS).max(1);
+            out.par_chunks_mut((part * dim).max(1)).enumerate().for_each(|(nth, out)| {
+                // Each part reads all ids, and sums up its own in their order.
+                let first = nth * part;
+                for (&id, grad) in to.iter().zip(seen.grad.chunks_exact(dim.max(1))) {
+                    let Some(place) = (id as usize).checked_sub(first) else { continue };
+                    if let Some(out) = out.get_mut(place * dim..(place + 1) * dim) {
+                        add_scaled(out, 1.0, grad);
+                    }
+                }
+            });
             [Some(out)]
         })
     }

@@ -14,6 +14,8 @@ use rayon::prelude::*;
 
 use crate::graph::equal_parts;
 #[cfg(feature = "flex")]
+use crate::slices::add_scaled;
+#[cfg(feature = "flex")]
 use crate::tracked::{Seen, tracked};
 
 /// A sparse matrix in compressed rows; columns of a row ascend.
@@ -226,6 +228,17 @@ pub enum Layers {
     Last,
 }
 
+/// What a graph of the items alone adds to the items of a propagation.
+#[derive(Debug, Clone, Copy)]
+pub enum ItemGraph<'a> {
+    /// Nothing.
+    None,
+    /// The items themselves.
+    Items,
+    /// So many products of the items with the graph, one after the other.
+    Walk(&'a SparseProduct, usize),
+}
+
 /// A sparse matrix and its transpose, ready for products with tensors. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct SparseProduct {
@@ -297,6 +310,93 @@ impl SparseProduct {
         self.portable(x, layers, pool)
     }
 
+    /// [`SparseProduct::propagate`] over users, then items, given as two tables, with what a graph
+    /// of the items adds: `[n_users, dim] , [n_items, dim] → [n_users + n_items, dim]`. One
+    /// operation: the tables are neither put together nor cut apart again for their gradients.
+    ///
+    /// # Panics
+    /// When the tables have another number of rows than the graphs.
+    pub fn propagate_tables(
+        &self,
+        users: Tensor<2>,
+        items: Tensor<2>,
+        (layers, pool): (usize, Layers),
+        more: ItemGraph<'_>,
+    ) -> Tensor<2> {
+        let ([rows, cols], [n_users, dim]) = (self.matrix.dims(), users.dims());
+        let n_items = items.dims()[0];
+        assert!(rows == cols && cols == n_users + n_items, "a row of the tables for every column");
+        assert_eq!(items.dims()[1], dim, "tables of one width");
+        if let ItemGraph::Walk(graph, _) = more {
+            assert_eq!(graph.matrix.dims(), [n_items; 2], "a graph of the items");
+        }
+        #[cfg(feature = "flex")]
+        if let Some(y) = self.fused_tables(&users, &items, (layers, pool), more) {
+            return y;
+        }
+        self.portable_tables(users, items, (layers, pool), more)
+    }
+
+    fn portable_tables(
+        &self,
+        users: Tensor<2>,
+        items: Tensor<2>,
+        (layers, pool): (usize, Layers),
+        more: ItemGraph<'_>,
+    ) -> Tensor<2> {
+        let (n_users, n_items) = (users.dims()[0], items.dims()[0]);
+        let all = self.propagate(Tensor::cat(vec![users, items.clone()], 0), layers, pool);
+        let more = match more {
+            ItemGraph::None => return all,
+            ItemGraph::Items => items,
+            ItemGraph::Walk(graph, layers) => graph.propagate(items, layers, Layers::Last),
+        };
+        let of_items = all.clone().narrow(0, n_users, n_items) + more;
+        Tensor::cat(vec![all.narrow(0, 0, n_users), of_items], 0)
+    }
+
+    #[cfg(feature = "flex")]
+    fn fused_tables(
+        &self,
+        users: &Tensor<2>,
+        items: &Tensor<2>,
+        (layers, pool): (usize, Layers),
+        more: ItemGraph<'_>,
+    ) -> Option<Tensor<2>> {
+        let ([rows, _], [n_users, dim]) = (self.matrix.dims(), users.dims());
+        let cut = n_users * dim;
+        let forward = |[users, items]: [&[f32]; 2]| {
+            let all = [users, items].concat();
+            let mut out = run(&self.matrix, &all, dim, layers, pool);
+            match more {
+                ItemGraph::None => {}
+                ItemGraph::Items => add_to(&mut out[cut..], items),
+                ItemGraph::Walk(graph, layers) => {
+                    add_to(&mut out[cut..], &run(&graph.matrix, items, dim, layers, Layers::Last));
+                }
+            }
+            out
+        };
+        let back = Arc::clone(&self.transposed);
+        let (itself, walk) = match more {
+            ItemGraph::None => (false, None),
+            ItemGraph::Items => (true, None),
+            ItemGraph::Walk(graph, layers) => (false, Some((Arc::clone(&graph.transposed), layers))),
+        };
+        tracked([users, items], [rows, dim], forward, move |seen: Seen<'_, 2>| {
+            let mut to_users = run(&back, seen.grad, dim, layers, pool);
+            let mut to_items = to_users.split_off(cut);
+            if itself {
+                add_to(&mut to_items, &seen.grad[cut..]);
+            }
+            if let Some((graph, layers)) = &walk {
+                let walked = run(graph, &seen.grad[cut..], dim, *layers, Layers::Last);
+                add_to(&mut to_items, &walked);
+            }
+            [Some(to_users), Some(to_items)]
+        })
+    }
+
     #[cfg(feature = "flex")]
     fn fused(&self, x: &Tensor<2>, layers: usize, pool: Layers) -> Option<Tensor<2>> {
         let ([rows, _], [_, dim]) = (self.matrix.dims(), x.dims());
@@ -360,6 +460,14 @@ fn run(matrix: &SparseRows, x: &[f32], dim: usize, layers: usize, pool: Layers) 
     now.unwrap_or_default()
 }
 
+/// `out += x`, in parallel.
+#[cfg(feature = "flex")]
+fn add_to(out: &mut [f32], x: &[f32]) {
+    const CHUNK: usize = 1 << 14;
+    let parts = out.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK));
+    parts.for_each(|(out, x)| add_scaled(out, 1.0, x));
+}
+
 #[cfg(test)]
 #[cfg(feature = "flex")]
 mod tests {
@@ -417,6 +525,24 @@ mod tests {
         );
         let turned = wide.transpose();
         assert_same(&[x], |[x]| turned.apply(x), |[x]| turned.portable(x, 1, Layers::Last), 1e-6);
+    }
+
+    #[test]
+    fn tables_are_propagated_as_when_they_are_put_together() {
+        let graph = SparseProduct::user_item(&small());
+        let alike =
+            SparseRows::from_rows(4, [vec![(1, 0.5)], vec![(0, 0.2), (2, 1.0)], vec![], vec![]]);
+        let alike = SparseProduct::new(alike);
+        for more in [ItemGraph::None, ItemGraph::Items, ItemGraph::Walk(&alike, 2)] {
+            for how in [(0, Layers::Mean), (2, Layers::Mean), (3, Layers::Sum)] {
+                assert_same(
+                    &[pattern(4, 7, 1.0), pattern(4, 7, 0.6)],
+                    |[u, i]| graph.propagate_tables(u, i, how, more),
+                    |[u, i]| graph.portable_tables(u, i, how, more),
+                    1e-5,
+                );
+            }
+        }
     }
 
     #[test]
