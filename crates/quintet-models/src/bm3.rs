@@ -27,8 +27,8 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::graph::{
-    GraphNet, GraphRecipe, Training, Triples, World, at_least_one, at_least_zero, below_one,
-    named, norms_of, split,
+    GraphNet, GraphRecipe, Training, Triples, World, at_least_one, at_least_zero, below_one, named,
+    norms_of, split,
 };
 
 /// Parameters; the defaults are those of the paper's configuration.

@@ -18,8 +18,8 @@
 use burn::prelude::*;
 use quintet_core::Modality;
 use quintet_tensor::{
-    FitError, ItemGraph, Layer, Layers, Linear, SparseProduct, Weight, sigmoid, tanh, xavier_normal,
-    xavier_uniform,
+    FitError, ItemGraph, Layer, Layers, Linear, SparseProduct, Weight, sigmoid, tanh,
+    xavier_normal, xavier_uniform,
 };
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};

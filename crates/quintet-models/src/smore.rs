@@ -26,8 +26,8 @@ use burn::prelude::*;
 use burn::tensor::{TensorData, activation};
 use quintet_core::Modality;
 use quintet_tensor::{
-    Dropout, FitError, ItemGraph, Layer, Layers, Linear, SparseProduct, Weight, normal_matrix, sigmoid, tanh,
-    xavier_normal, xavier_uniform,
+    Dropout, FitError, ItemGraph, Layer, Layers, Linear, SparseProduct, Weight, normal_matrix,
+    sigmoid, tanh, xavier_normal, xavier_uniform,
 };
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;

@@ -11,7 +11,10 @@ use burn::prelude::*;
 /// When the shapes disagree.
 pub fn pair_margins(users: Tensor<2>, items: Tensor<2>) -> Tensor<2> {
     let ([n_users, dim], [n_items, width]) = (users.dims(), items.dims());
-    assert!(n_items.is_multiple_of(2) && n_users >= n_items / 2, "{n_users} users, {n_items} items");
+    assert!(
+        n_items.is_multiple_of(2) && n_users >= n_items / 2,
+        "{n_users} users, {n_items} items"
+    );
     assert_eq!(dim, width, "users and items of one width");
     #[cfg(feature = "flex")]
     if let Some(y) = fused::pair_margins(&users, &items) {

@@ -381,7 +381,9 @@ impl SparseProduct {
         let (itself, walk) = match more {
             ItemGraph::None => (false, None),
             ItemGraph::Items => (true, None),
-            ItemGraph::Walk(graph, layers) => (false, Some((Arc::clone(&graph.transposed), layers))),
+            ItemGraph::Walk(graph, layers) => {
+                (false, Some((Arc::clone(&graph.transposed), layers)))
+            }
         };
         tracked([users, items], [rows, dim], forward, move |seen: Seen<'_, 2>| {
             let mut to_users = run(&back, seen.grad, dim, layers, pool);
