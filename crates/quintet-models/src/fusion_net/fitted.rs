@@ -6,11 +6,12 @@ use quintet_core::{
     SeedStream, UserIdx,
 };
 use quintet_tensor::{
-    Dropout, FactorModel, FitError, dot, load_weights, matrix_to_tensor, save_weights,
-    tensor_to_matrix, tensor_to_vec,
+    Dropout, FactorModel, FitError, dot, load_weights, save_weights, tensor_to_vec,
 };
+use rayon::prelude::*;
 
 use super::net::FusionNet;
+use super::served::{UserVectors, longest_row};
 use super::{FusionNetConfig, NAME};
 use crate::content::{Content, ContentMap};
 use crate::content_model::{check_length, device_of, over_features};
@@ -20,7 +21,9 @@ const WEIGHTS: &str = "net.";
 
 /// The fitted model.
 pub(super) struct FusionNetModel {
+    /// What ranks, or, where probabilities are multiplied, the sum of the heads before that.
     factors: FactorModel,
+    users: UserVectors,
     config: FusionNetConfig,
     /// None without features.
     map: Option<ContentMap>,
@@ -31,18 +34,8 @@ pub(super) struct FusionNetModel {
 }
 
 /// Dropout that drops nothing.
-fn all_kept() -> Dropout {
+pub(super) fn all_kept() -> Dropout {
     Dropout::new(0.0, SeedStream::new(0).rng("none", 0))
-}
-
-/// The vectors of all users.
-pub(super) fn user_vectors(
-    net: &FusionNet,
-    embeddings: &Matrix,
-    device: &Device,
-) -> Result<Matrix, FitError> {
-    let u = net.users(matrix_to_tensor(embeddings, device), &mut all_kept());
-    tensor_to_matrix(u.inner()).map_err(FitError::Device)
 }
 
 /// The vectors of all items; those without training interactions have no id.
@@ -76,25 +69,23 @@ fn item_vectors(
     Ok(Matrix::from_vec(n, dim, rows)?)
 }
 
-/// No score of a trained item is below it: `|u · v| ≤ |u| |v|`.
-fn lowest_score(users: &Matrix, items: &Matrix, warm: &[bool]) -> f32 {
-    let length = |row: &[f32]| dot(row, row).sqrt();
-    let longest = (0..users.rows()).map(|user| length(users.row(user))).fold(0.0, f32::max);
+/// The length of the longest item of those that were trained.
+fn longest_trained(items: &Matrix, warm: &[bool]) -> f32 {
     let known = (0..items.rows()).filter(|item| warm[*item]);
-    -longest * known.map(|item| length(items.row(item))).fold(0.0, f32::max)
+    known.map(|item| dot(items.row(item), items.row(item)).sqrt()).fold(0.0, f32::max)
 }
 
 impl FusionNetModel {
-    /// `users` are final vectors, `ids` embeddings.
+    /// `ids` are embeddings.
     pub(super) fn new(
         config: &FusionNetConfig,
         net: &FusionNet,
-        (users, ids, warm): (Matrix, Matrix, Vec<bool>),
+        (users, ids, warm): (UserVectors, Matrix, Vec<bool>),
         content: Option<&Content>,
         device: &Device,
     ) -> Result<Self, FitError> {
         let mut items = item_vectors(net, config, (&ids, &warm), content, device)?;
-        let mut bias = vec![0.0; items.rows()];
+        let mut bias = vec![users.level; items.rows()];
         let mut capability = Capability::personal();
         match content {
             Some(content) => {
@@ -102,7 +93,9 @@ impl FusionNetModel {
             }
             // Nothing is known of an item that nobody used.
             None => {
-                let lowest = lowest_score(&users, &items, &warm);
+                // No score of a trained item is below it: `|u · v| ≤ |u| |v|`.
+                let longest = longest_trained(&items, &warm);
+                let lowest = users.level - longest_row(&users.sum) * longest;
                 for (item, _) in warm.iter().enumerate().filter(|(_, warm)| !**warm) {
                     items.row_mut(item).fill(0.0);
                     bias[item] = lowest;
@@ -110,11 +103,12 @@ impl FusionNetModel {
             }
         }
         let dim = net.dim();
-        let factors = FactorModel::new(NAME, users, items, bias, capability)?;
+        let factors = FactorModel::new(NAME, users.sum.clone(), items, bias, capability)?;
         let mut weights = ModelState::new("weights");
         save_weights(net, "", &mut weights)?;
         Ok(Self {
             factors: factors.with_part("taste", 0, dim),
+            users,
             config: config.clone(),
             map: content.map(|content| content.map().clone()),
             weights,
@@ -132,6 +126,7 @@ impl FusionNetModel {
         config.check()?;
         let (n, dim) = (factors.n_items(), config.dim);
         state.shaped("items", n, dim)?;
+        let users = UserVectors::load(state, state.matrix("users")?.clone())?;
         let ids = state.shaped("ids", n, dim)?.clone();
         let warm: Vec<bool> = state.whole("warm")?.iter().map(|&w| w != 0).collect();
         if warm.len() != n {
@@ -146,7 +141,7 @@ impl FusionNetModel {
                 weights.tensors.insert(name.to_owned(), tensor.clone());
             }
         }
-        Ok(Self { factors, config, map, weights, ids, warm, device: None })
+        Ok(Self { factors, users, config, map, weights, ids, warm, device: None })
     }
 
     fn over(&self, map: &ContentMap, features: &FeatureSet) -> Result<Self, FitError> {
@@ -161,10 +156,24 @@ impl FusionNetModel {
         ids.resize(n * dim, 0.0);
         let mut warm = self.warm.clone();
         warm.resize(n, false);
-        let users = self.factors.factors().map(|f| f.users.clone());
-        let users = users.ok_or_else(|| data("no factors".into()))?;
-        let parts = (users, Matrix::from_vec(n, dim, ids)?, warm);
+        let parts = (self.users.clone(), Matrix::from_vec(n, dim, ids)?, warm);
         Self::new(&self.config, &net, parts, Some(&content), &device)
+    }
+
+    /// Scores of a product of probabilities.
+    fn score_product(&self, items: &Matrix, users: &[UserIdx], out: &mut Matrix) {
+        // Nothing is known of an item that nobody used, where there is no content.
+        let unknown: Vec<usize> = match self.map {
+            Some(_) => Vec::new(),
+            None => (0..items.rows()).filter(|item| !self.warm[*item]).collect(),
+        };
+        let lowest = self.users.lowest(longest_trained(items, &self.warm));
+        out.reset(users.len(), items.rows());
+        let rows = out.as_mut_slice().par_chunks_mut(items.rows().max(1)).zip(users);
+        rows.for_each(|(row, user)| {
+            self.users.score(user.index(), items, row);
+            unknown.iter().for_each(|item| row[*item] = lowest);
+        });
     }
 }
 
@@ -186,7 +195,14 @@ impl Recommender for FusionNetModel {
     }
 
     fn score(&self, users: &[UserIdx], out: &mut Matrix) -> Result<(), ScoreError> {
-        self.factors.score(users, out)
+        let factors = self.factors.factors().filter(|_| !self.users.product.is_empty());
+        let Some(factors) = factors else { return self.factors.score(users, out) };
+        let len = self.n_users();
+        if let Some(u) = users.iter().find(|u| u.index() >= len) {
+            return Err(ScoreError::OutOfRange { what: "user", index: u.index(), len });
+        }
+        self.score_product(factors.items, users, out);
+        Ok(())
     }
 
     fn state(&self) -> ModelState {
@@ -194,6 +210,9 @@ impl Recommender for FusionNetModel {
         let config = serde_json::to_string(&self.config).unwrap_or_default();
         state.meta.insert("config".into(), config);
         state.put("ids", self.ids.clone());
+        if self.config.tasks.is_some() {
+            self.users.save(&mut state);
+        }
         state.put_whole("warm", self.warm.iter().map(|&w| i64::from(w)).collect());
         match &self.map {
             Some(map) => map.save(&mut state),
@@ -205,8 +224,9 @@ impl Recommender for FusionNetModel {
         state
     }
 
+    /// None where probabilities are multiplied: that is no product of two vectors.
     fn factors(&self) -> Option<Factors<'_>> {
-        self.factors.factors()
+        self.factors.factors().filter(|_| self.users.product.is_empty())
     }
 
     fn with_features(&self, features: &FeatureSet) -> Result<Box<dyn Recommender>, ScoreError> {

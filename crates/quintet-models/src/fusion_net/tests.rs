@@ -10,7 +10,7 @@ use crate::parity::{case, context, features, list, pairs, same, same_gradients, 
 fn step_batch(case: &Value, trainer: &FusionNetTrainer) -> StepBatch {
     let (users, positives) = (list(&case["users"]), list(&case["positives"]));
     let ranking = match trainer.config.loss {
-        RankingLoss::Bpr => Ranking::Pairs(TripletBatch {
+        RankingLoss::Bpr | RankingLoss::Bce => Ranking::Pairs(TripletBatch {
             users,
             positives,
             negatives: list(&case["negatives"]),
