@@ -32,8 +32,8 @@ use quintet_data::{NegativeStrategy, TripletBatch, TripletSampler};
 use quintet_tensor::{
     Adam, AdamConfig, Dropout, EmbeddingTable, EpochStats, Fit, FitContext, FitError, Fitting,
     Layer, ModelEntry, Robust, Trainer, TrainingData, bce_rows, check_interactions,
-    check_training_params, load_weights, loss_value, normal_matrix, parse_params, robust_mean,
-    run_epoch, save_weights, select_rows, softplus, step_table, unique_ids,
+    check_training_params, loss_value, normal_matrix, parse_params, robust_mean, run_epoch,
+    select_rows, softplus, step_table, unique_ids,
 };
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
@@ -43,6 +43,7 @@ use serde_json::Value;
 use crate::content::Content;
 use crate::content_model::auxiliary;
 use crate::graph::{at_least_zero, below_one, refuse, robust_in_range};
+use crate::network::{load_training, save_training};
 use fitted::Dmrs;
 use net::{DmrsNet, Pairs};
 
@@ -328,19 +329,14 @@ impl Trainer for DmrsTrainer {
     }
 
     fn save(&self) -> Result<ModelState, FitError> {
-        let mut state = ModelState::new(NAME);
-        self.users.save("users.", &mut state);
-        self.items.save("items.", &mut state);
-        save_weights(&self.net, "net.", &mut state)?;
-        self.optimiser.save("adam.", &mut state)?;
-        Ok(state)
+        let tables = [("users.", &self.users), ("items.", &self.items)];
+        save_training(NAME, &tables, &self.net, &self.optimiser)
     }
 
     fn load(&mut self, state: &ModelState) -> Result<(), FitError> {
-        self.users.load("users.", state)?;
-        self.items.load("items.", state)?;
-        load_weights(&mut self.net, "net.", state, &self.device)?;
-        self.optimiser.load(&self.net, "adam.", state, &self.device)
+        let mut tables = [("users.", &mut self.users), ("items.", &mut self.items)];
+        let device = &self.device;
+        load_training(&mut tables, &mut self.net, &mut self.optimiser, (state, device))
     }
 
     fn n_parameters(&self) -> usize {

@@ -42,8 +42,7 @@ use quintet_data::{NegativeStrategy, TripletSampler};
 use quintet_tensor::{
     Adam, AdamConfig, Dropout, EmbeddingTable, EpochStats, Fit, FitContext, FitError, Fitting,
     GradNorm, Layer, ModelEntry, Robust, Trainer, TrainingData, check_interactions,
-    check_training_params, load_weights, loss_value, parse_params, run_epoch, save_weights,
-    squared_penalty, step_table,
+    check_training_params, loss_value, parse_params, run_epoch, squared_penalty, step_table,
 };
 use rand::RngExt;
 use rand::seq::SliceRandom;
@@ -53,6 +52,7 @@ use serde_json::Value;
 
 use crate::content::Content;
 use crate::graph::{at_least_zero, below_one, refuse, robust_in_range};
+use crate::network::{load_training, save_training};
 use crate::softmax_batch::Candidates;
 use batch::{Lists, Ranking, StepBatch};
 use fitted::FusionNetModel;
@@ -440,11 +440,8 @@ impl Trainer for FusionNetTrainer {
     }
 
     fn save(&self) -> Result<ModelState, FitError> {
-        let mut state = ModelState::new(NAME);
-        self.users.save("users.", &mut state);
-        self.ids.save("ids.", &mut state);
-        save_weights(&self.net, "net.", &mut state)?;
-        self.optimiser.save("adam.", &mut state)?;
+        let tables = [("users.", &self.users), ("ids.", &self.ids)];
+        let mut state = save_training(NAME, &tables, &self.net, &self.optimiser)?;
         if let Some(balance) = &self.balance {
             balance.save("balance.", &mut state)?;
         }
@@ -452,13 +449,12 @@ impl Trainer for FusionNetTrainer {
     }
 
     fn load(&mut self, state: &ModelState) -> Result<(), FitError> {
-        self.users.load("users.", state)?;
-        self.ids.load("ids.", state)?;
-        load_weights(&mut self.net, "net.", state, &self.device)?;
         if let Some(balance) = &mut self.balance {
             balance.load("balance.", state)?;
         }
-        self.optimiser.load(&self.net, "adam.", state, &self.device)
+        let mut tables = [("users.", &mut self.users), ("ids.", &mut self.ids)];
+        let device = &self.device;
+        load_training(&mut tables, &mut self.net, &mut self.optimiser, (state, device))
     }
 
     fn n_parameters(&self) -> usize {

@@ -25,6 +25,7 @@ mod mmgcn;
 mod mmgf;
 mod mvmf;
 mod mvmf_domains;
+mod network;
 #[cfg(test)]
 mod parity;
 mod pgl;

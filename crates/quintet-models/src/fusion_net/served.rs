@@ -38,7 +38,7 @@ impl UserVectors {
         embeddings: &Matrix,
         device: &Device,
     ) -> Result<Self, FitError> {
-        let mut all_kept = super::fitted::all_kept();
+        let mut all_kept = crate::network::all_kept();
         let u = net.users(matrix_to_tensor(embeddings, device), &mut all_kept);
         let host = |u| tensor_to_matrix(u).map_err(FitError::Device);
         let (Some(heads), Some(tasks)) = (&net.heads, &config.tasks) else {

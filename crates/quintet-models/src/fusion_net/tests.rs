@@ -2,6 +2,7 @@
 
 use quintet_core::{FeatureSet, Matrix, ModalityFeatures, UserIdx, top_k};
 use quintet_data::TripletBatch;
+use quintet_tensor::load_weights;
 use quintet_testkit::World;
 
 use super::*;
