@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod behaviours;
 mod capability;
 mod error;
 mod features;
@@ -18,6 +19,7 @@ mod sparse_features;
 mod state;
 mod topk;
 
+pub use behaviours::Behaviours;
 pub use capability::Capability;
 pub use error::CoreError;
 pub use features::{FeatureSet, ModalityFeatures};

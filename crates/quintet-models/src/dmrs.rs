@@ -31,9 +31,9 @@ use quintet_core::{Interactions, Modality, ModelState, Recommender};
 use quintet_data::{NegativeStrategy, TripletBatch, TripletSampler};
 use quintet_tensor::{
     Adam, AdamConfig, Dropout, EmbeddingTable, EpochStats, Fit, FitContext, FitError, Fitting,
-    Layer, ModelEntry, Trainer, TrainingData, bce_with_logits, bpr_loss, check_interactions,
-    check_training_params, load_weights, loss_value, normal_matrix, parse_params, run_epoch,
-    save_weights, select_rows, step_table, unique_ids,
+    Layer, ModelEntry, Robust, Trainer, TrainingData, bce_rows, check_interactions,
+    check_training_params, loss_value, normal_matrix, parse_params, robust_mean, run_epoch,
+    select_rows, softplus, step_table, unique_ids,
 };
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
@@ -42,7 +42,8 @@ use serde_json::Value;
 
 use crate::content::Content;
 use crate::content_model::auxiliary;
-use crate::graph::{at_least_zero, below_one, refuse};
+use crate::graph::{at_least_zero, below_one, refuse, robust_in_range};
+use crate::network::{load_training, save_training};
 use fitted::Dmrs;
 use net::{DmrsNet, Pairs};
 
@@ -80,6 +81,8 @@ pub struct DmrsConfig {
     pub fusion_params: Value,
     /// What is minimised.
     pub loss: DmrsLoss,
+    /// How losses are brought together where events are noisy; their mean by default.
+    pub robust: Option<Robust>,
     /// Negatives of each positive.
     pub negatives: usize,
     /// Share of numbers dropped after each hidden layer.
@@ -108,6 +111,7 @@ impl Default for DmrsConfig {
             fusion: "gated".into(),
             fusion_params: Value::Null,
             loss: DmrsLoss::Bce,
+            robust: None,
             negatives: 4,
             dropout: 0.2,
             modality_dropout: 0.2,
@@ -142,6 +146,7 @@ impl DmrsConfig {
         below_one(NAME, "modality_dropout", self.modality_dropout)?;
         below_one(NAME, "id_dropout", self.id_dropout)?;
         at_least_zero(NAME, "weight_decay", self.weight_decay)?;
+        robust_in_range(NAME, self.robust)?;
         at_least_zero(NAME, "head_weight", self.head_weight)
     }
 
@@ -173,6 +178,7 @@ impl DmrsConfig {
             content,
             sampler: Arc::new(sampler),
             train: train.clone(),
+            robust: self.robust.map(|robust| robust.at(1)),
             config: self.clone(),
             context: context.clone(),
             device,
@@ -225,18 +231,20 @@ impl RankedBatch {
 
 impl DmrsLoss {
     /// Of logits `[positives, each]`, the positive in the first column.
-    fn of(self, logits: Tensor<2>) -> Tensor<1> {
+    fn of(self, logits: Tensor<2>, robust: Option<Robust>) -> Tensor<1> {
         let [n, each] = logits.dims();
         match self {
             DmrsLoss::Bce => {
                 let labels = (0..n * each).map(|at| f32::from(u8::from(at % each == 0)));
                 let labels = TensorData::new(labels.collect::<Vec<f32>>(), [n, each]);
                 let labels = Tensor::from_data(labels, &logits.device());
-                bce_with_logits(logits, labels, None)
+                let positives: Vec<u32> = (0..n).map(|row| (row * each) as u32).collect();
+                robust_mean(robust, bce_rows(logits, labels), Some(&positives))
             }
             DmrsLoss::Bpr => {
                 let positive = logits.clone().narrow(1, 0, 1).expand([n, each - 1]);
-                bpr_loss(positive, logits.narrow(1, 1, each - 1))
+                let gap = positive - logits.narrow(1, 1, each - 1);
+                robust_mean(robust, softplus(gap.neg()), None)
             }
         }
     }
@@ -250,6 +258,8 @@ struct DmrsTrainer {
     content: Content,
     sampler: Arc<TripletSampler>,
     train: Interactions,
+    /// As it is in the epoch.
+    robust: Option<Robust>,
     config: DmrsConfig,
     context: FitContext,
     device: Device,
@@ -282,7 +292,7 @@ impl DmrsTrainer {
             let content = select_rows(content, &batch.item_places);
             let pairs = Pairs { p: p.clone(), q: q.clone(), content, flags: flags.clone() };
             let logits = self.net.logits(pairs, dropout); // [pairs, 1]
-            self.config.loss.of(logits.reshape([batch.positives(), batch.each]))
+            self.config.loss.of(logits.reshape([batch.positives(), batch.each]), self.robust)
         };
         let loss = ranked(fused.vectors.clone(), &mut dropout);
         let heads = auxiliary(&fused, &branches, self.config.head_weight, |vectors| {
@@ -299,6 +309,7 @@ impl DmrsTrainer {
 
 impl Trainer for DmrsTrainer {
     fn epoch(&mut self, epoch: usize) -> Result<EpochStats, FitError> {
+        self.robust = self.config.robust.map(|robust| robust.at(epoch));
         let sampler = Arc::clone(&self.sampler);
         let batches = sampler
             .epoch(self.context.seed, epoch as u64, self.config.batch_size)
@@ -318,19 +329,14 @@ impl Trainer for DmrsTrainer {
     }
 
     fn save(&self) -> Result<ModelState, FitError> {
-        let mut state = ModelState::new(NAME);
-        self.users.save("users.", &mut state);
-        self.items.save("items.", &mut state);
-        save_weights(&self.net, "net.", &mut state)?;
-        self.optimiser.save("adam.", &mut state)?;
-        Ok(state)
+        let tables = [("users.", &self.users), ("items.", &self.items)];
+        save_training(NAME, &tables, &self.net, &self.optimiser)
     }
 
     fn load(&mut self, state: &ModelState) -> Result<(), FitError> {
-        self.users.load("users.", state)?;
-        self.items.load("items.", state)?;
-        load_weights(&mut self.net, "net.", state, &self.device)?;
-        self.optimiser.load(&self.net, "adam.", state, &self.device)
+        let mut tables = [("users.", &mut self.users), ("items.", &mut self.items)];
+        let device = &self.device;
+        load_training(&mut tables, &mut self.net, &mut self.optimiser, (state, device))
     }
 
     fn n_parameters(&self) -> usize {

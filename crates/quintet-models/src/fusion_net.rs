@@ -1,17 +1,18 @@
 //! Additive fusion: projected modalities and the item's id added up, layers over the sum, and the
-//! product with the user; trained to rank, or to rank and to vary.
+//! product with the user; trained to rank, or for several tasks, and to vary.
 //!
 //! Layers over embeddings and projected content after Covington, Adams & Sargin, "Deep Neural
 //! Networks for YouTube Recommendations", RecSys 2016; the dropped ids after Volkovs, Yu &
 //! Poutanen, "DropoutNet", NeurIPS 2017; the second objective after Wilhelm et al., "Practical
 //! Diversified Recommendations on YouTube with Determinantal Point Processes", CIKM 2018, with the
-//! weights of Kendall, Gal & Cipolla, CVPR 2018 (`uncertainty`) and Sener & Koltun, NeurIPS 2018
-//! (`pareto`).
+//! weights of Kendall, Gal & Cipolla, CVPR 2018 (`uncertainty`), Sener & Koltun, NeurIPS 2018
+//! (`pareto`), Yu et al., NeurIPS 2020 (`pc_grad`) and Chen et al., ICML 2018 (`gradnorm`). Heads for
+//! kinds of events are in `tasks.rs`.
 //!
 //! ```text
 //! h_0 = Σ_m k_m W_m x_m + b + e_i       h_l = W_l drop(ReLU(h_{l-1})) + b_l       v_i = h_L
 //! u = p_u, or layers of the same form over it        s(u, i) = u · v_i
-//! L_rank = BPR, or softmax over candidates with log-Q correction
+//! L_rank = BPR, binary cross-entropy, or softmax over candidates with log-Q correction
 //! p = softmax(s / τ) over a list       ILD(p) = 1 - ‖Σ_i p_i f_i‖²       f: content, length 1
 //! fixed: L_rank - weight ILD       uncertainty: Σ_k ½ e^{-a_k} L_k + ½ a_k of L_rank and 1 - ILD
 //! pareto: Σ_k w_k L_k, w the shortest convex combination of the gradients at u and v
@@ -22,22 +23,26 @@
 //! users of a batch have one. `weight` is read by `fixed` alone: the others find their own.
 //! `pareto` leans to the objective with the shorter gradient: lists of near equal scores are varied
 //! already, and a model may stay there; compare its ranking before it is used.
-//! Differences: one score a pair; clicks and purchases have no heads of their own.
+//! With tasks, `L_rank` is one loss a head, and all of them and variety are weighed together.
 //! Cost: a step `O(items · (Σ d_m + layers · dim) · dim)`, lists `users · candidates · (dim + Σ d_m)`.
 
 mod batch;
 mod fitted;
+mod heads;
 mod net;
+mod objective;
+mod served;
+mod tasks;
 
 use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use quintet_core::{Interactions, Modality, ModelState, Recommender, SeedStream};
-use quintet_data::TripletSampler;
+use quintet_data::{NegativeStrategy, TripletSampler};
 use quintet_tensor::{
     Adam, AdamConfig, Dropout, EmbeddingTable, EpochStats, Fit, FitContext, FitError, Fitting,
-    Layer, ModelEntry, Trainer, TrainingData, check_interactions, check_training_params,
-    load_weights, loss_value, parse_params, run_epoch, save_weights, squared_penalty, step_table,
+    GradNorm, Layer, ModelEntry, Robust, Trainer, TrainingData, check_interactions,
+    check_training_params, loss_value, parse_params, run_epoch, squared_penalty, step_table,
 };
 use rand::RngExt;
 use rand::seq::SliceRandom;
@@ -46,11 +51,16 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::content::Content;
-use crate::graph::{at_least_zero, below_one, refuse};
+use crate::graph::{at_least_zero, below_one, refuse, robust_in_range};
+use crate::network::{load_training, save_training};
 use crate::softmax_batch::Candidates;
 use batch::{Lists, Ranking, StepBatch};
 use fitted::FusionNetModel;
 use net::FusionNet;
+use objective::{Objective, n_goals, weighting};
+use served::UserVectors;
+use tasks::Known;
+pub use tasks::Tasks;
 
 const NAME: &str = "fusion_net";
 
@@ -58,14 +68,16 @@ const NAME: &str = "fusion_net";
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RankingLoss {
-    /// Each positive against one uniform negative.
+    /// Each positive against its uniform negatives.
     #[default]
     Bpr,
+    /// Binary cross-entropy of each positive and its uniform negatives.
+    Bce,
     /// Each positive against the items of the batch.
     SampledSoftmax,
 }
 
-/// How ranking and variety are brought together.
+/// How ranking or tasks and variety are brought together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Weighting {
@@ -74,9 +86,17 @@ pub enum Weighting {
     Fixed,
     /// By weights that are learned from how uncertain each is.
     Uncertainty,
-    /// By weights, new in every step, under which neither gets worse.
+    /// By weights, new in every step, under which none gets worse.
     Pareto,
+    /// By gradients of which what conflicts is taken out.
+    PcGrad,
+    /// By weights under which all learn at one speed.
+    #[serde(rename = "gradnorm")]
+    GradNorm,
 }
+
+/// Step of the weights of GradNorm, that of the paper.
+const BALANCE_STEP: f32 = 0.025;
 
 /// The objective of varied lists.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -128,8 +148,14 @@ pub struct FusionNetConfig {
     pub dropout: f32,
     /// What is minimised to rank.
     pub loss: RankingLoss,
+    /// Negatives of each interaction, for `bpr` and `bce`.
+    pub negatives: usize,
     /// Which items compete in the softmax.
     pub candidates: Candidates,
+    /// How losses are brought together where events are noisy; their mean by default.
+    pub robust: Option<Robust>,
+    /// Heads for kinds of events; without, one score a pair is learned from training interactions.
+    pub tasks: Option<Tasks>,
     /// The objective of varied lists; none by default.
     pub diversity: Option<Diversity>,
     /// Step size of Adam.
@@ -154,7 +180,10 @@ impl Default for FusionNetConfig {
             id_dropout: 0.3,
             dropout: 0.2,
             loss: RankingLoss::Bpr,
+            negatives: 1,
             candidates: Candidates::Batch,
+            robust: None,
+            tasks: None,
             diversity: None,
             lr: 1e-3,
             batch_size: 1024,
@@ -167,7 +196,7 @@ impl Default for FusionNetConfig {
 pub(crate) fn entry() -> ModelEntry {
     ModelEntry {
         name: NAME,
-        summary: "layers over the sum of projected modalities and id; may learn varied lists",
+        summary: "layers over the sum of projected modalities and id; may learn tasks and variety",
         build: |params| Ok(Box::new(parse_params::<FusionNetConfig>(NAME, params)?)),
         load: |state| Ok(Box::new(FusionNetModel::load(state)?)),
         tiny: r#"{"dim": 8, "layers": 1, "dropout": 0.1, "lr": 0.03, "batch_size": 256,
@@ -181,7 +210,15 @@ impl FusionNetConfig {
         below_one(NAME, "dropout", self.dropout)?;
         below_one(NAME, "id_dropout", self.id_dropout)?;
         at_least_zero(NAME, "weight_decay", self.weight_decay)?;
+        robust_in_range(NAME, self.robust)?;
+        if let Some(tasks) = &self.tasks {
+            tasks.check(self.loss)?;
+        }
         let Some(diversity) = &self.diversity else { return Ok(()) };
+        if self.tasks.is_some() && diversity.weighting != Weighting::Fixed {
+            let expected = "left out beside tasks, whose weighting is that of variety as well";
+            return refuse(NAME, "diversity.weighting", expected, "another");
+        }
         at_least_zero(NAME, "diversity.weight", diversity.weight)?;
         let temperature = diversity.temperature;
         if !(temperature.is_finite() && temperature > 0.0) {
@@ -223,11 +260,23 @@ impl FusionNetConfig {
         context: &FitContext,
     ) -> Result<FusionNetTrainer, FitError> {
         self.check()?;
-        let train = data.train;
-        check_interactions(NAME, train)?;
+        check_interactions(NAME, data.train)?;
+        let (mut config, mut known) = (self.clone(), None);
+        if let Some(tasks) = &self.tasks {
+            let (named, found) = tasks.resolve(data, self.loss)?;
+            (config.tasks, known) = (Some(named), Some(found));
+        }
+        let train = known.as_ref().map_or(data.train, |known| &known.union).clone();
         let device = context.device.clone().autodiff();
         let content = self.content(data, &device)?;
-        let net = FusionNet::new(self, content.as_ref().map(Content::map), context.seed, &device);
+        let map = content.as_ref().map(Content::map);
+        let net = FusionNet::new(&config, map, context.seed, &device);
+        let sampler =
+            TripletSampler::with_strategy(&train, NegativeStrategy::Uniform {}, self.negatives)
+                .map_err(|e| FitError::Config { model: NAME.into(), reason: e.to_string() })?;
+        let alpha = config.tasks.as_ref().map_or(Tasks::default().alpha, |tasks| tasks.alpha);
+        let balanced = weighting(&config) == Weighting::GradNorm;
+        let balance = balanced.then(|| GradNorm::new(n_goals(&config), alpha, BALANCE_STEP));
         let mut rng = context.seed.rng("fusion-net-tables", 0);
         let adam = AdamConfig::new(self.lr);
         let counts = train.item_counts();
@@ -237,11 +286,14 @@ impl FusionNetConfig {
             net,
             optimiser: Adam::new(AdamConfig { weight_decay: self.weight_decay, ..adam }),
             content,
-            sampler: Arc::new(TripletSampler::new(train)),
+            balance,
+            sampler: Arc::new(sampler),
             used: (0..counts.len() as u32).filter(|&i| counts[i as usize] > 0).collect(),
             counts,
-            train: train.clone(),
-            config: self.clone(),
+            train,
+            known,
+            robust: config.robust.map(|robust| robust.at(1)),
+            config,
             seed: context.seed,
             device,
         })
@@ -257,6 +309,10 @@ impl Fit for FusionNetConfig {
         serde_json::to_value(self).unwrap_or_default()
     }
 
+    fn reads_behaviours(&self) -> bool {
+        self.tasks.is_some()
+    }
+
     fn start(&self, data: TrainingData<'_>, context: &FitContext) -> Result<Fitting, FitError> {
         Ok(Fitting::Epochs(Box::new(self.trainer(data, context)?)))
     }
@@ -267,12 +323,19 @@ struct FusionNetTrainer {
     ids: EmbeddingTable,
     net: FusionNet,
     optimiser: Adam,
+    /// Weights of GradNorm.
+    balance: Option<GradNorm>,
     content: Option<Content>,
     sampler: Arc<TripletSampler>,
     counts: Vec<u32>,
     /// Items that occur in training.
     used: Vec<u32>,
+    /// What is learned from: training interactions, or the pairs of all tasks.
     train: Interactions,
+    known: Option<Known>,
+    /// As it is in the epoch.
+    robust: Option<Robust>,
+    /// With the heads of tasks named.
     config: FusionNetConfig,
     seed: SeedStream,
     device: Device,
@@ -282,7 +345,7 @@ impl FusionNetTrainer {
     /// The batches of an epoch, without their lists.
     fn rankings(&self, epoch: usize) -> Box<dyn Iterator<Item = Ranking> + '_> {
         match self.config.loss {
-            RankingLoss::Bpr => {
+            RankingLoss::Bpr | RankingLoss::Bce => {
                 let size = self.config.batch_size;
                 Box::new(self.sampler.epoch(self.seed, epoch as u64, size).map(Ranking::Pairs))
             }
@@ -309,6 +372,18 @@ impl FusionNetTrainer {
         Some(Lists::new(&ranking.pairs(), shared, diversity.users))
     }
 
+    /// A step with its lists and with what is known of its pairs.
+    fn batch(&self, ranking: Ranking, rng: &mut ChaCha8Rng) -> StepBatch {
+        let lists = self.lists(&ranking, rng);
+        let labels = self.known.as_ref().zip(ranking.triples());
+        let labels = labels.map(|(known, batch)| known.labels(&batch.users, &batch.positives));
+        let batch = StepBatch::new(ranking, lists);
+        match labels {
+            Some(labels) => batch.with_labels(labels),
+            None => batch,
+        }
+    }
+
     fn step(&mut self, batch: &StepBatch, rng: &mut ChaCha8Rng) -> Result<f64, FitError> {
         let device = &self.device;
         let users = self.users.leaf(&batch.users, device);
@@ -323,7 +398,9 @@ impl FusionNetTrainer {
         let v = self.net.items(views.as_ref(), kept, &mut dropout);
         let u = self.net.users(users.clone(), &mut dropout);
         let facts = views.as_ref().map(net::facts);
-        let (mut loss, mut value) = self.net.objective(batch, (u, v), facts, &self.config)?;
+        let (config, robust) = (&self.config, self.robust);
+        let objective = Objective { net: &self.net, batch, facts, config, robust };
+        let (mut loss, mut value) = objective.at((u, v), self.balance.as_mut(), rng)?;
         let penalised: Vec<&Tensor<2>> =
             if self.config.item_id { vec![&users, &ids] } else { vec![&users] };
         if let Some(penalty) = squared_penalty(&penalised, self.config.l2, batch.len()) {
@@ -342,14 +419,9 @@ impl Trainer for FusionNetTrainer {
     fn epoch(&mut self, epoch: usize) -> Result<EpochStats, FitError> {
         let batches: Vec<StepBatch> = {
             let mut rng = self.seed.rng("fusion-net-lists", epoch as u64);
-            let ranked = self.rankings(epoch);
-            ranked
-                .map(|ranking| {
-                    let lists = self.lists(&ranking, &mut rng);
-                    StepBatch::new(ranking, lists)
-                })
-                .collect()
+            self.rankings(epoch).map(|ranking| self.batch(ranking, &mut rng)).collect()
         };
+        self.robust = self.config.robust.map(|robust| robust.at(epoch));
         let (seed, mut at) = (self.seed, (epoch as u64) << 32);
         run_epoch(NAME, epoch, batches.into_iter(), |batch| {
             at += 1;
@@ -361,26 +433,28 @@ impl Trainer for FusionNetTrainer {
     fn model(&self) -> Result<Box<dyn Recommender>, FitError> {
         let warm = self.counts.iter().map(|&c| c > 0).collect();
         let (users, ids) = (self.users.values(), self.ids.values());
-        let users = fitted::user_vectors(&self.net, users, &self.device)?;
+        let users = UserVectors::new(&self.net, &self.config, users, &self.device)?;
         let (content, device) = (self.content.as_ref(), &self.device);
         let parts = (users, ids.clone(), warm);
         Ok(Box::new(FusionNetModel::new(&self.config, &self.net, parts, content, device)?))
     }
 
     fn save(&self) -> Result<ModelState, FitError> {
-        let mut state = ModelState::new(NAME);
-        self.users.save("users.", &mut state);
-        self.ids.save("ids.", &mut state);
-        save_weights(&self.net, "net.", &mut state)?;
-        self.optimiser.save("adam.", &mut state)?;
+        let tables = [("users.", &self.users), ("ids.", &self.ids)];
+        let mut state = save_training(NAME, &tables, &self.net, &self.optimiser)?;
+        if let Some(balance) = &self.balance {
+            balance.save("balance.", &mut state)?;
+        }
         Ok(state)
     }
 
     fn load(&mut self, state: &ModelState) -> Result<(), FitError> {
-        self.users.load("users.", state)?;
-        self.ids.load("ids.", state)?;
-        load_weights(&mut self.net, "net.", state, &self.device)?;
-        self.optimiser.load(&self.net, "adam.", state, &self.device)
+        if let Some(balance) = &mut self.balance {
+            balance.load("balance.", state)?;
+        }
+        let mut tables = [("users.", &mut self.users), ("ids.", &mut self.ids)];
+        let device = &self.device;
+        load_training(&mut tables, &mut self.net, &mut self.optimiser, (state, device))
     }
 
     fn n_parameters(&self) -> usize {
@@ -388,5 +462,7 @@ impl Trainer for FusionNetTrainer {
     }
 }
 
+#[cfg(test)]
+mod task_tests;
 #[cfg(test)]
 mod tests;

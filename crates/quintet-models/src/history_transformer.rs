@@ -34,8 +34,7 @@ use quintet_core::{
 use quintet_tensor::{
     Adam, AdamConfig, Dropout, EmbeddingTable, EpochStats, Fit, FitContext, FitError, Fitting,
     Fused, Layer, ModelEntry, Trainer, TrainingData, check_training_params, contrast_rows,
-    load_weights, loss_value, parse_params, run_epoch, save_weights, select_rows, step_table,
-    unique_ids,
+    loss_value, parse_params, run_epoch, select_rows, step_table, unique_ids,
 };
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
@@ -44,6 +43,7 @@ use serde_json::Value;
 use crate::content::Content;
 use crate::content_model::{auxiliary, scaled};
 use crate::graph::{at_least_zero, below_one, refuse};
+use crate::network::{load_training, save_training};
 use crate::softmax_batch::{Candidates, SoftmaxBatch};
 use fitted::HistoryModel;
 use net::{HistoryNet, Rows};
@@ -351,17 +351,13 @@ impl Trainer for HistoryTrainer {
     }
 
     fn save(&self) -> Result<ModelState, FitError> {
-        let mut state = ModelState::new(NAME);
-        self.ids.save("ids.", &mut state);
-        save_weights(&self.net, "net.", &mut state)?;
-        self.optimiser.save("adam.", &mut state)?;
-        Ok(state)
+        save_training(NAME, &[("ids.", &self.ids)], &self.net, &self.optimiser)
     }
 
     fn load(&mut self, state: &ModelState) -> Result<(), FitError> {
-        self.ids.load("ids.", state)?;
-        load_weights(&mut self.net, "net.", state, &self.device)?;
-        self.optimiser.load(&self.net, "adam.", state, &self.device)
+        let mut tables = [("ids.", &mut self.ids)];
+        let device = &self.device;
+        load_training(&mut tables, &mut self.net, &mut self.optimiser, (state, device))
     }
 
     fn n_parameters(&self) -> usize {

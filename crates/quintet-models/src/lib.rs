@@ -25,6 +25,7 @@ mod mmgcn;
 mod mmgf;
 mod mvmf;
 mod mvmf_domains;
+mod network;
 #[cfg(test)]
 mod parity;
 mod pgl;
@@ -44,7 +45,7 @@ pub use deepstyle::DeepStyleConfig;
 pub use dmrs::{DmrsConfig, DmrsLoss};
 pub use dragon::DragonConfig;
 pub use freedom::FreedomConfig;
-pub use fusion_net::{Diversity, FusionNetConfig, RankingLoss, Weighting};
+pub use fusion_net::{Diversity, FusionNetConfig, RankingLoss, Tasks, Weighting};
 pub use grcn::{GrcnConfig, GrcnRefine};
 pub use history_transformer::{HistoryLoss, HistoryTransformerConfig, ItemVectors};
 pub use itemknn_content::{ContentCut, ItemKnnContentConfig};

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use burn::tensor::{Bool, Tensor, TensorData};
 use quintet_core::{Interactions, UserIdx};
-use quintet_tensor::{index_tensor, sampled_softmax, unique_ids};
+use quintet_tensor::{index_tensor, softmax_rows, unique_ids};
 use serde::{Deserialize, Serialize};
 
 /// Which items compete in the softmax.
@@ -82,11 +82,16 @@ impl SoftmaxBatch {
 
     /// The softmax of `logits`, `[batch, candidates]`.
     pub(crate) fn loss(&self, logits: Tensor<2>) -> Tensor<1> {
+        self.rows(logits).mean()
+    }
+
+    /// As [`SoftmaxBatch::loss`], of each interaction by itself, `[batch, 1]`.
+    pub(crate) fn rows(&self, logits: Tensor<2>) -> Tensor<2> {
         let (device, n) = (logits.device(), self.candidates.len());
         let hidden = TensorData::new(self.hidden.clone(), [self.len(), n]);
         let hidden = Tensor::<2, Bool>::from_data(hidden, &device);
         let log_q = Tensor::from_data(TensorData::new(self.log_q.clone(), [1, n]), &device);
-        sampled_softmax(logits, log_q, index_tensor(&self.targets, &device), hidden)
+        softmax_rows(logits, log_q, index_tensor(&self.targets, &device), hidden)
     }
 }
 

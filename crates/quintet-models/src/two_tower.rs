@@ -14,9 +14,9 @@ use burn::tensor::{Device, Tensor, TensorData};
 use quintet_core::{Interactions, Matrix, Modality, ModelState, Recommender};
 use quintet_tensor::{
     Adam, AdamConfig, EmbeddingTable, EpochStats, Fit, FitContext, FitError, Fitting, Fusion,
-    Layer, ModelEntry, Trainer, TrainingData, Weight, check_interactions, check_training_params,
-    index_tensor, load_weights, loss_value, parse_params, run_epoch, save_weights, squared_penalty,
-    step_table,
+    Layer, ModelEntry, Robust, Trainer, TrainingData, Weight, check_interactions,
+    check_training_params, index_tensor, load_weights, loss_value, parse_params, robust_mean,
+    run_epoch, save_weights, squared_penalty, step_table,
 };
 use rand::RngExt;
 use rand::seq::SliceRandom;
@@ -26,6 +26,7 @@ use serde_json::Value;
 
 use crate::content::Content;
 use crate::content_model::{ContentModel, Ids, Recipe, auxiliary, scaled};
+use crate::graph::robust_in_range;
 use crate::softmax_batch::{Candidates, SoftmaxBatch};
 
 const NAME: &str = "two_tower";
@@ -46,6 +47,8 @@ pub struct TwoTowerConfig {
     pub fusion_params: Value,
     /// Which items compete in the softmax.
     pub candidates: Candidates,
+    /// How losses are brought together where events are noisy; their mean by default.
+    pub robust: Option<Robust>,
     /// Probability that an item's id part is dropped in a step.
     pub id_dropout: f32,
     /// Step size of Adam.
@@ -70,6 +73,7 @@ impl Default for TwoTowerConfig {
             fusion: "gated".into(),
             fusion_params: Value::Null,
             candidates: Candidates::Batch,
+            robust: None,
             id_dropout: 0.3,
             lr: 3e-3,
             batch_size: 1024,
@@ -155,6 +159,7 @@ impl Fit for TwoTowerConfig {
                 reason: format!("id_dropout must lie in [0, 1); found {}", self.id_dropout),
             });
         }
+        robust_in_range(NAME, self.robust)?;
         let train = data.train;
         check_interactions(NAME, train)?;
         let device = context.device.clone().autodiff();
@@ -183,6 +188,7 @@ impl Fit for TwoTowerConfig {
             counts: train.item_counts(),
             content,
             train: train.clone(),
+            robust: self.robust.map(|robust| robust.at(1)),
             config: self.clone(),
             context: context.clone(),
             device,
@@ -199,6 +205,8 @@ struct TwoTowerTrainer {
     content: Content,
     counts: Vec<u32>,
     train: Interactions,
+    /// As it is in the epoch.
+    robust: Option<Robust>,
     config: TwoTowerConfig,
     context: FitContext,
     device: Device,
@@ -238,7 +246,7 @@ impl TwoTowerTrainer {
             let rows = vec![content * factor.clone(), kept_ids.clone()];
             let items = Tensor::cat(rows, 1); // [candidates, 2 dim]
             let logits = u.clone().matmul(items.transpose()) + biases.clone().transpose();
-            b.loss(logits)
+            robust_mean(self.robust, b.rows(logits), None)
         };
         let mut loss = ranked(fused.vectors.clone());
         if let Some(p) = squared_penalty(&[&u, &ids], self.config.l2, b.len()) {
@@ -256,6 +264,7 @@ impl TwoTowerTrainer {
 
 impl Trainer for TwoTowerTrainer {
     fn epoch(&mut self, epoch: usize) -> Result<EpochStats, FitError> {
+        self.robust = self.config.robust.map(|robust| robust.at(epoch));
         let mut rng = self.context.seed.rng("two-tower-epoch", epoch as u64);
         let mut pairs: Vec<(u32, u32)> = self.train.iter().map(|t| (t.user.0, t.item.0)).collect();
         pairs.shuffle(&mut rng);

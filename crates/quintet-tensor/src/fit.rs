@@ -2,7 +2,8 @@
 
 use burn::tensor::Device;
 use quintet_core::{
-    FeatureSet, Interactions, ModelState, Named, Recommender, SeedStream, Sequences, SparseFeatures,
+    Behaviours, FeatureSet, Interactions, ModelState, Named, Recommender, SeedStream, Sequences,
+    SparseFeatures,
 };
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -23,12 +24,22 @@ pub struct TrainingData<'a> {
     pub user_attributes: Option<&'a SparseFeatures>,
     /// Attributes of the items, where there are any; a row each.
     pub item_attributes: Option<&'a SparseFeatures>,
+    /// What users did, kind by kind, for models that ask for it ([`Fit::reads_behaviours`]): the
+    /// kinds and values of the events of training, also those that do not count as `train`.
+    pub behaviours: Option<&'a Behaviours>,
 }
 
 impl<'a> TrainingData<'a> {
     /// Interactions and features; the rest is added where it is known.
     pub fn new(train: &'a Interactions, features: &'a FeatureSet) -> Self {
-        Self { train, features, sequences: None, user_attributes: None, item_attributes: None }
+        Self {
+            train,
+            features,
+            sequences: None,
+            user_attributes: None,
+            item_attributes: None,
+            behaviours: None,
+        }
     }
 
     /// Adds the order of time.
@@ -46,6 +57,12 @@ impl<'a> TrainingData<'a> {
     /// Adds the attributes of the items.
     pub fn with_item_attributes(mut self, attributes: &'a SparseFeatures) -> Self {
         self.item_attributes = Some(attributes);
+        self
+    }
+
+    /// Adds what users did, kind by kind.
+    pub fn with_behaviours(mut self, behaviours: &'a Behaviours) -> Self {
+        self.behaviours = Some(behaviours);
         self
     }
 }
@@ -66,6 +83,12 @@ pub trait Fit: Send + Sync {
 
     /// The parameters with all defaults filled in, as written beside the run.
     fn config(&self) -> Value;
+
+    /// Whether [`TrainingData::behaviours`] is read. They are as large as the log, and only models
+    /// that say so are given them.
+    fn reads_behaviours(&self) -> bool {
+        false
+    }
 
     /// Begins: a closed-form model comes back fitted, any other as a trainer.
     ///

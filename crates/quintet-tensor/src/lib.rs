@@ -59,10 +59,11 @@ pub use layer::{
 pub use nearest::nearest_items;
 pub use nodes::NodeSet;
 pub use objective::{
-    InfoNce, UncertaintyWeights, alignment, bce_with_logits, bpr_loss, category_entropy,
-    combine_gradients, cosine_bootstrap, cross_entropy, determinantal_loss, direct_au, hinge_loss,
-    info_nce, log_popularity, mse, pareto_weights, project_conflicts, sampled_softmax,
-    soft_intra_list_distance, softplus, uniformity, warp_loss, weighted_sum,
+    GradNorm, InfoNce, Robust, UncertaintyWeights, alignment, bce_rows, bce_with_logits, bpr_loss,
+    category_entropy, combine_gradients, cosine_bootstrap, cross_entropy, determinantal_loss,
+    direct_au, hinge_loss, info_nce, log_popularity, mse, pareto_weights, project_conflicts,
+    robust_mean, sampled_softmax, soft_intra_list_distance, softmax_rows, softplus, uniformity,
+    warp_loss, weighted_sum,
 };
 pub use ops::{
     ItemGraph, Layers, SparseProduct, SparseRows, contrast_rows, gelu, join_columns, leaky_relu,

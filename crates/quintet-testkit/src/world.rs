@@ -1,8 +1,8 @@
 //! A small world with a known answer: a checkerboard of two groups.
 
 use quintet_core::{
-    FeatureSet, Interactions, ItemIdx, Matrix, Modality, ModalityFeatures, SeedStream, Sequences,
-    SparseFeatures, Triplet, UserIdx,
+    Behaviours, FeatureSet, Interactions, ItemIdx, Matrix, Modality, ModalityFeatures, SeedStream,
+    Sequences, SparseFeatures, Triplet, UserIdx,
 };
 use quintet_tensor::TrainingData;
 use rand::RngExt;
@@ -24,6 +24,8 @@ const ACCIDENTS: usize = 1;
 /// Every item has text, image and audio features that show its group, some with a modality
 /// missing, one with none. Users and items have a tag that shows their group and one that says
 /// nothing; the empty user and one item have no tag. Within a user, time goes round the items.
+/// Every pair is a click and has a rating, its value; of the pairs with a rating of 5, half are
+/// purchases.
 #[derive(Debug, Clone)]
 pub struct World {
     /// Training interactions, `[41, 42]`.
@@ -36,6 +38,8 @@ pub struct World {
     pub user_attributes: SparseFeatures,
     /// Tags of the items.
     pub item_attributes: SparseFeatures,
+    /// The training interactions as clicks, purchases and ratings.
+    pub behaviours: Behaviours,
     /// The held-out items of each user, ascending; none for the empty user.
     pub held_out: Vec<Vec<ItemIdx>>,
     /// An unused item of group 0 and one of group 1, both with all features.
@@ -80,8 +84,10 @@ impl World {
                 }
             }
         }
+        let train = Interactions::from_triplets(n_users, n_items, cells).unwrap();
         Self {
-            train: Interactions::from_triplets(n_users, n_items, cells).unwrap(),
+            behaviours: behaviours(&train),
+            train,
             features: features(n_items),
             sequences: Sequences::from_events(n_users, n_items, events).unwrap(),
             user_attributes: tags(n_users, n),
@@ -98,6 +104,7 @@ impl World {
             .with_sequences(&self.sequences)
             .with_user_attributes(&self.user_attributes)
             .with_item_attributes(&self.item_attributes)
+            .with_behaviours(&self.behaviours)
     }
 
     /// The group of an item, 0 or 1.
@@ -114,6 +121,19 @@ impl World {
     pub fn users(&self) -> impl Iterator<Item = UserIdx> + use<> {
         (0..2 * PER_GROUP).map(UserIdx::new)
     }
+}
+
+/// Clicks, ratings, and the purchases among them.
+fn behaviours(train: &Interactions) -> Behaviours {
+    let bought =
+        |t: &Triplet| t.value == 5.0 && (t.user.index() / 2 + t.item.index() / 2).is_multiple_of(2);
+    let of = |cells: &mut dyn Iterator<Item = Triplet>| {
+        Interactions::from_triplets(train.n_users(), train.n_items(), cells).unwrap()
+    };
+    let clicks = of(&mut train.iter().map(|t| Triplet { value: 1.0, ..t }));
+    let purchases = of(&mut train.iter().filter(bought).map(|t| Triplet { value: 1.0, ..t }));
+    let kinds = [("click", clicks), ("purchase", purchases), ("rating", train.clone())];
+    Behaviours::new(kinds.map(|(name, cells)| (name.to_owned(), cells))).unwrap()
 }
 
 /// A tag of the group and one of three others, half each; `without` has neither.

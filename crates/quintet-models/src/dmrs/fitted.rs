@@ -4,36 +4,28 @@
 //! user brings, whose products with `q_i` and `c` go into the weight.
 
 use burn::tensor::{Device, Tensor};
+use faer::linalg::matmul::matmul;
+use faer::{Accum, MatMut, MatRef, Par};
 use quintet_core::{
     Capability, FeatureSet, Matrix, ModelState, Recommender, ScoreError, SeedStream, UserIdx,
 };
-use quintet_tensor::{
-    FitError, Linear, add_product, add_scaled, dot, load_weights, save_weights, tensor_to_vec,
-};
+use quintet_tensor::{FitError, Linear, add_product, add_scaled, dot, tensor_to_vec};
 use rayon::prelude::*;
 
 use super::net::DmrsNet;
 use super::{DmrsConfig, NAME};
 use crate::content::{Content, ContentMap};
-use crate::content_model::{check_length, device_of, over_features};
+use crate::content_model::over_features;
+use crate::network::{Kept, Over, read_config};
 
 /// Items that go through the perceptron together.
-const BLOCK: usize = 64;
-
-/// Prefix of the trained weights in the saved state.
-const WEIGHTS: &str = "net.";
+const BLOCK: usize = 128;
 
 /// The fitted model.
 pub(super) struct Dmrs {
     config: DmrsConfig,
-    map: ContentMap,
-    /// The weights of the network by their names.
-    weights: ModelState,
-    device: Option<Device>,
+    kept: Kept,
     users: Matrix,
-    /// Trained ids; those of items without training interactions are not read.
-    ids: Matrix,
-    warm: Vec<bool>,
     /// `[c ; k]` of every item.
     content: Matrix,
     host: Host,
@@ -70,8 +62,6 @@ impl Dmrs {
     ) -> Result<Self, FitError> {
         users.check_finite("dmrs: user vectors")?;
         ids.check_finite("dmrs: item vectors")?;
-        let mut weights = ModelState::new("weights");
-        save_weights(net, "", &mut weights)?;
         let (n_items, width) = (content.n_items(), config.dim + content.names().len());
         let mut rows = Vec::with_capacity(n_items * width);
         for chunk in content.chunks() {
@@ -85,12 +75,8 @@ impl Dmrs {
         let host = Host::new(config, net, ids, &warm, &rows)?;
         Ok(Self {
             config: config.clone(),
-            map: content.map().clone(),
-            weights,
-            device: Some(device.clone().inner()),
+            kept: Kept::new(net, Some(content), (ids.clone(), warm), device)?,
             users: users.clone(),
-            ids: ids.clone(),
-            warm,
             content: rows,
             host,
         })
@@ -98,45 +84,26 @@ impl Dmrs {
 
     /// Loads what [`Recommender::state`] gave.
     pub(super) fn load(state: &ModelState) -> Result<Self, FitError> {
-        let config: DmrsConfig = serde_json::from_str(state.text("config")?)
-            .map_err(|e| state.mismatch("config", "the model's parameters", &e.to_string()))?;
+        let config: DmrsConfig = read_config(state)?;
         config.check()?;
-        let map = ContentMap::load(state)?;
-        let ids = state.matrix("ids")?;
-        let ids = state.shaped("ids", ids.rows(), config.dim)?.clone();
+        let n = state.matrix("ids")?.rows();
+        let kept = Kept::load(state, n, [n, config.dim])?;
         let users = state.matrix("users")?;
         let users = state.shaped("users", users.rows(), config.dim)?.clone();
-        let warm: Vec<bool> = state.whole("warm")?.iter().map(|&w| w != 0).collect();
-        if warm.len() != ids.rows() {
-            let (expected, found) = (format!("{} numbers", ids.rows()), warm.len().to_string());
-            return Err(state.mismatch("warm", &expected, &found).into());
-        }
+        let Some(map) = &kept.map else {
+            return Err(state.mismatch("content", "names of modalities", "none").into());
+        };
         let width = config.dim + map.modalities().len();
-        let content = state.shaped("content_rows", warm.len(), width)?.clone();
-        let mut weights = ModelState::new("weights");
-        for (key, tensor) in &state.tensors {
-            if let Some(name) = key.strip_prefix(WEIGHTS) {
-                weights.tensors.insert(name.to_owned(), tensor.clone());
-            }
-        }
+        let content = state.shaped("content_rows", n, width)?.clone();
         // The perceptron runs on the host; only other features need a device.
-        let net = net_of(&config, &map, &weights, &device_of(&None)?)?;
-        let host = Host::new(&config, &net, &ids, &warm, &content)?;
-        Ok(Self { config, map, weights, device: None, users, ids, warm, content, host })
+        let net = net_of(&config, map, &kept, &kept.device()?)?;
+        let host = Host::new(&config, &net, &kept.ids, &kept.warm, &content)?;
+        Ok(Self { config, kept, users, content, host })
     }
 
-    fn over(&self, features: &FeatureSet) -> Result<Self, FitError> {
-        check_length(NAME, self.warm.len(), features.n_items())?;
-        let device = device_of(&self.device)?;
-        let data = |reason| FitError::Data { model: NAME.into(), reason };
-        let content = self.map.apply(features, &device).map_err(data)?;
-        let net = net_of(&self.config, &self.map, &self.weights, &device)?;
-        let (n, dim) = (content.n_items(), self.config.dim);
-        let mut ids = self.ids.as_slice().to_vec();
-        ids.resize(n * dim, 0.0);
-        let mut warm = self.warm.clone();
-        warm.resize(n, false);
-        let ids = Matrix::from_vec(n, dim, ids)?;
+    fn over(&self, map: &ContentMap, features: &FeatureSet) -> Result<Self, FitError> {
+        let Over { content, ids, warm, device } = self.kept.over(NAME, map, features)?;
+        let net = net_of(&self.config, map, &self.kept, &device)?;
         Self::new(&self.config, (&self.users, &ids), warm, &net, &content, &device)
     }
 }
@@ -145,12 +112,10 @@ impl Dmrs {
 fn net_of(
     config: &DmrsConfig,
     map: &ContentMap,
-    weights: &ModelState,
+    kept: &Kept,
     device: &Device,
 ) -> Result<DmrsNet, FitError> {
-    let mut net = DmrsNet::new(config, map, SeedStream::new(0), device)?;
-    load_weights(&mut net, "", weights, device)?;
-    Ok(net)
+    kept.trained(DmrsNet::new(config, map, SeedStream::new(0), device)?, device)
 }
 
 impl Host {
@@ -216,11 +181,11 @@ impl Host {
         let mut x = self.base.as_slice()[first * width..][..out.len() * width].to_vec();
         x.chunks_exact_mut(width).for_each(|row| add_scaled(row, 1.0, alone));
         let pairs = &self.pairs.as_slice()[first * 2 * self.dim..][..out.len() * 2 * self.dim];
-        add_product(pairs, weight, [2 * self.dim, width], &mut x);
+        add_matmul(pairs, weight, [2 * self.dim, width], &mut x);
         rectify(&mut x);
         for (weight, bias) in &self.hidden {
             let mut next: Vec<f32> = bias.repeat(out.len());
-            add_product(&x, weight.as_slice(), [weight.rows(), weight.cols()], &mut next);
+            add_matmul(&x, weight.as_slice(), [weight.rows(), weight.cols()], &mut next);
             rectify(&mut next);
             x = next;
         }
@@ -228,6 +193,17 @@ impl Host {
             *score = dot(row, &self.output) + self.constant;
         }
     }
+}
+
+/// `out += x · W` for the rows of a block, `[rows, d_in] × [d_in, d_out]`, in packed tiles: nearly
+/// all of the time of a score goes here.
+fn add_matmul(x: &[f32], weight: &[f32], [d_in, d_out]: [usize; 2], out: &mut [f32]) {
+    let rows = out.len() / d_out;
+    let out = MatMut::from_row_major_slice_mut(out, rows, d_out);
+    let x = MatRef::from_row_major_slice(x, rows, d_in);
+    let weight = MatRef::from_row_major_slice(weight, d_in, d_out);
+    // Blocks run side by side already.
+    matmul(out, Accum::Add, x, weight, 1.0, Par::Seq);
 }
 
 fn rectify(x: &mut [f32]) {
@@ -244,11 +220,12 @@ impl Recommender for Dmrs {
     }
 
     fn n_items(&self) -> usize {
-        self.warm.len()
+        self.kept.warm.len()
     }
 
     fn capability(&self) -> Capability {
-        Capability::personal().with_cold_items().with_modalities(self.map.modalities())
+        let modalities = self.kept.map.as_ref().map(ContentMap::modalities).unwrap_or_default();
+        Capability::personal().with_cold_items().with_modalities(modalities)
     }
 
     fn score(&self, users: &[UserIdx], out: &mut Matrix) -> Result<(), ScoreError> {
@@ -265,20 +242,16 @@ impl Recommender for Dmrs {
 
     fn state(&self) -> ModelState {
         let mut state = ModelState::new(NAME);
-        let config = serde_json::to_string(&self.config).unwrap_or_default();
-        state.meta.insert("config".into(), config);
+        self.kept.save(&self.config, &mut state);
         state.put("users", self.users.clone());
-        state.put("ids", self.ids.clone());
         state.put("content_rows", self.content.clone());
-        state.put_whole("warm", self.warm.iter().map(|&w| i64::from(w)).collect());
-        self.map.save(&mut state);
-        for (name, tensor) in &self.weights.tensors {
-            state.tensors.insert(format!("{WEIGHTS}{name}"), tensor.clone());
-        }
         state
     }
 
     fn with_features(&self, features: &FeatureSet) -> Result<Box<dyn Recommender>, ScoreError> {
-        over_features(NAME, self.over(features))
+        match &self.kept.map {
+            Some(map) => over_features(NAME, self.over(map, features)),
+            None => Err(ScoreError::NoContent { model: NAME.into() }),
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! Tests of DMRS, beside PyTorch and on small worlds.
 
 use quintet_core::{Matrix, UserIdx};
+use quintet_tensor::load_weights;
 use quintet_testkit::World;
 
 use super::*;

@@ -3,14 +3,19 @@
 use burn::tensor::{Tensor, TensorData, activation};
 use quintet_core::Interactions;
 use quintet_data::TripletBatch;
-use quintet_tensor::{bpr_loss, score_pairs, select_rows, soft_intra_list_distance, unique_ids};
+use quintet_tensor::{
+    Robust, bce_rows, robust_mean, score_pairs, select_rows, soft_intra_list_distance, softplus,
+    unique_ids,
+};
 
+use super::RankingLoss;
+use super::tasks::Labels;
 use crate::softmax_batch::{Candidates, SoftmaxBatch};
 
 /// The interactions of a step and what they are compared with.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Ranking {
-    /// One negative each.
+    /// Negatives of each.
     Pairs(TripletBatch),
     /// Candidates in a softmax.
     Softmax(SoftmaxBatch),
@@ -45,6 +50,14 @@ impl Ranking {
                 let users = batch.user_places.iter().map(user);
                 users.zip(batch.targets.iter().map(item)).collect()
             }
+        }
+    }
+
+    /// The pairs with their negatives; none of a softmax.
+    pub(super) fn triples(&self) -> Option<&TripletBatch> {
+        match self {
+            Ranking::Pairs(batch) => Some(batch),
+            Ranking::Softmax(_) => None,
         }
     }
 
@@ -90,6 +103,16 @@ pub(super) struct StepBatch {
     pub(super) items: Vec<u32>,
     ranking: Ranking,
     lists: Option<Lists>,
+    labels: Option<Labels>,
+}
+
+/// Rows of the pairs of a step.
+pub(super) struct PairRows {
+    /// Of users and of their items, `[pairs, dim]`.
+    pub(super) u: Tensor<2>,
+    pub(super) positives: Tensor<2>,
+    /// `[pairs · negatives, dim]`, those of a pair one after the other.
+    pub(super) negatives: Tensor<2>,
 }
 
 /// Where `ids` stand in ascending `among`.
@@ -104,7 +127,18 @@ impl StepBatch {
         if let Some(lists) = &lists {
             items.extend(lists.shared.iter().chain(&lists.own));
         }
-        Self { users: unique_ids(&users).0, items: unique_ids(&items).0, ranking, lists }
+        let (users, items) = (unique_ids(&users).0, unique_ids(&items).0);
+        Self { users, items, ranking, lists, labels: None }
+    }
+
+    /// Adds what is known of the pairs, head by head.
+    pub(super) fn with_labels(mut self, labels: Labels) -> Self {
+        self.labels = Some(labels);
+        self
+    }
+
+    pub(super) fn labels(&self) -> Option<&Labels> {
+        self.labels.as_ref()
     }
 
     /// Number of interactions.
@@ -112,21 +146,42 @@ impl StepBatch {
         self.ranking.len()
     }
 
+    /// The rows of the pairs, of vectors of the step's users and items; none of a softmax.
+    pub(super) fn pair_rows(&self, u: &Tensor<2>, v: &Tensor<2>) -> Option<PairRows> {
+        let Ranking::Pairs(batch) = &self.ranking else { return None };
+        Some(PairRows {
+            u: select_rows(u.clone(), &places(&batch.users, &self.users)),
+            positives: self.rows(v, &batch.positives),
+            negatives: self.rows(v, &batch.negatives),
+        })
+    }
+
     /// The ranking loss of vectors of the step's users and items, `[users, dim]`, `[items, dim]`.
-    pub(super) fn rank(&self, u: &Tensor<2>, v: &Tensor<2>) -> Tensor<1> {
-        let users = |ids: &[u32]| select_rows(u.clone(), &places(ids, &self.users));
-        let items = |ids: &[u32]| select_rows(v.clone(), &places(ids, &self.items));
-        match &self.ranking {
-            Ranking::Pairs(batch) => {
-                let u = users(&batch.users);
-                let positive = score_pairs(u.clone(), items(&batch.positives));
-                bpr_loss(positive, score_pairs(u, items(&batch.negatives)))
-            }
-            Ranking::Softmax(batch) => {
-                let u = select_rows(u.clone(), &batch.user_places);
-                batch.loss(u.matmul(items(&batch.candidates).transpose()))
-            }
+    pub(super) fn rank(
+        &self,
+        u: &Tensor<2>,
+        v: &Tensor<2>,
+        (loss, robust): (RankingLoss, Option<Robust>),
+    ) -> Tensor<1> {
+        if let Ranking::Softmax(batch) = &self.ranking {
+            let u = select_rows(u.clone(), &batch.user_places);
+            let rows = batch.rows(u.matmul(self.rows(v, &batch.candidates).transpose()));
+            return robust_mean(robust, rows, None);
         }
+        // What is no softmax has pairs.
+        let Some(rows) = self.pair_rows(u, v) else { return Tensor::zeros([1], &u.device()) };
+        let (positive, negative) = rows.scores();
+        if loss == RankingLoss::Bpr {
+            let gap = positive.expand(negative.dims()) - negative;
+            return robust_mean(robust, softplus(gap.neg()), None);
+        }
+        let [pairs, columns] = [negative.dims()[0], 1 + negative.dims()[1]];
+        let places: Vec<u32> = (0..pairs).map(|pair| (pair * columns) as u32).collect();
+        let mut labels = vec![0.0f32; pairs * columns];
+        places.iter().for_each(|place| labels[*place as usize] = 1.0);
+        let labels = Tensor::from_data(TensorData::new(labels, [pairs, columns]), &u.device());
+        let losses = bce_rows(Tensor::cat(vec![positive, negative], 1), labels);
+        robust_mean(robust, losses, Some(&places))
     }
 
     /// The intra-list distance of the lists under `softmax(s / τ)`; `facts`, `[items, width]`, are
@@ -159,6 +214,18 @@ impl StepBatch {
 
     fn rows(&self, v: &Tensor<2>, ids: &[u32]) -> Tensor<2> {
         select_rows(v.clone(), &places(ids, &self.items))
+    }
+}
+
+impl PairRows {
+    /// Products of users with their items, `[pairs, 1]`, and with negatives, `[pairs, negatives]`.
+    fn scores(&self) -> (Tensor<2>, Tensor<2>) {
+        let [pairs, dim] = self.u.dims();
+        let columns = self.negatives.dims()[0] / pairs.max(1);
+        let positive = score_pairs(self.u.clone(), self.positives.clone());
+        let negatives = self.negatives.clone().reshape([pairs, columns, dim]);
+        let products = self.u.clone().reshape([pairs, 1, dim]) * negatives;
+        (positive, products.sum_dim(2).reshape([pairs, columns]))
     }
 }
 

@@ -1,59 +1,38 @@
 //! The fitted form: factors, and the way from features to the vectors of items.
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::Device;
 use quintet_core::{
     Capability, Factors, FeatureSet, ItemIdx, Matrix, ModelState, Reason, Recommender, ScoreError,
     SeedStream, UserIdx,
 };
-use quintet_tensor::{
-    Dropout, FactorModel, FitError, dot, load_weights, matrix_to_tensor, save_weights,
-    tensor_to_matrix, tensor_to_vec,
-};
+use quintet_tensor::{FactorModel, FitError, dot, tensor_to_vec};
+use rayon::prelude::*;
 
 use super::net::FusionNet;
+use super::served::{UserVectors, longest_row};
 use super::{FusionNetConfig, NAME};
 use crate::content::{Content, ContentMap};
-use crate::content_model::{check_length, device_of, over_features};
-
-/// Prefix of the trained weights in the saved state.
-const WEIGHTS: &str = "net.";
+use crate::content_model::over_features;
+use crate::network::{Kept, Over, all_kept, known_ids, read_config};
 
 /// The fitted model.
 pub(super) struct FusionNetModel {
+    /// What ranks, or, where probabilities are multiplied, the sum of the heads before that.
     factors: FactorModel,
+    users: UserVectors,
     config: FusionNetConfig,
-    /// None without features.
-    map: Option<ContentMap>,
-    weights: ModelState,
-    ids: Matrix,
-    warm: Vec<bool>,
-    device: Option<Device>,
-}
-
-/// Dropout that drops nothing.
-fn all_kept() -> Dropout {
-    Dropout::new(0.0, SeedStream::new(0).rng("none", 0))
-}
-
-/// The vectors of all users.
-pub(super) fn user_vectors(
-    net: &FusionNet,
-    embeddings: &Matrix,
-    device: &Device,
-) -> Result<Matrix, FitError> {
-    let u = net.users(matrix_to_tensor(embeddings, device), &mut all_kept());
-    tensor_to_matrix(u.inner()).map_err(FitError::Device)
+    kept: Kept,
 }
 
 /// The vectors of all items; those without training interactions have no id.
 fn item_vectors(
     net: &FusionNet,
     config: &FusionNetConfig,
-    (ids, warm): (&Matrix, &[bool]),
+    ids: (&Matrix, &[bool]),
     content: Option<&Content>,
     device: &Device,
 ) -> Result<Matrix, FitError> {
-    let (n, dim) = (warm.len(), net.dim());
+    let (n, dim) = (ids.1.len(), net.dim());
     let chunks = match content {
         Some(content) => content.chunks(),
         None => vec![(0..n as u32).collect()],
@@ -61,40 +40,30 @@ fn item_vectors(
     let mut rows = Vec::with_capacity(n * dim);
     for chunk in chunks {
         let views = content.map(|content| content.views(&chunk, device));
-        let mut known = Vec::with_capacity(chunk.len() * dim);
-        for &item in &chunk {
-            match warm[item as usize] {
-                true => known.extend_from_slice(ids.row(item as usize)),
-                false => known.resize(known.len() + dim, 0.0),
-            }
-        }
-        let known = Tensor::from_data(TensorData::new(known, [chunk.len(), dim]), device);
-        let known = config.item_id.then_some(known);
+        let known = config.item_id.then(|| known_ids(&chunk, ids, device));
         let v = net.items(views.as_ref(), known, &mut all_kept());
         rows.extend(tensor_to_vec(v.inner()).map_err(FitError::Device)?);
     }
     Ok(Matrix::from_vec(n, dim, rows)?)
 }
 
-/// No score of a trained item is below it: `|u · v| ≤ |u| |v|`.
-fn lowest_score(users: &Matrix, items: &Matrix, warm: &[bool]) -> f32 {
-    let length = |row: &[f32]| dot(row, row).sqrt();
-    let longest = (0..users.rows()).map(|user| length(users.row(user))).fold(0.0, f32::max);
+/// The length of the longest item of those that were trained.
+fn longest_trained(items: &Matrix, warm: &[bool]) -> f32 {
     let known = (0..items.rows()).filter(|item| warm[*item]);
-    -longest * known.map(|item| length(items.row(item))).fold(0.0, f32::max)
+    known.map(|item| dot(items.row(item), items.row(item)).sqrt()).fold(0.0, f32::max)
 }
 
 impl FusionNetModel {
-    /// `users` are final vectors, `ids` embeddings.
+    /// `ids` are embeddings.
     pub(super) fn new(
         config: &FusionNetConfig,
         net: &FusionNet,
-        (users, ids, warm): (Matrix, Matrix, Vec<bool>),
+        (users, ids, warm): (UserVectors, Matrix, Vec<bool>),
         content: Option<&Content>,
         device: &Device,
     ) -> Result<Self, FitError> {
         let mut items = item_vectors(net, config, (&ids, &warm), content, device)?;
-        let mut bias = vec![0.0; items.rows()];
+        let mut bias = vec![users.level; items.rows()];
         let mut capability = Capability::personal();
         match content {
             Some(content) => {
@@ -102,7 +71,9 @@ impl FusionNetModel {
             }
             // Nothing is known of an item that nobody used.
             None => {
-                let lowest = lowest_score(&users, &items, &warm);
+                // No score of a trained item is below it: `|u · v| ≤ |u| |v|`.
+                let longest = longest_trained(&items, &warm);
+                let lowest = users.level - longest_row(&users.sum) * longest;
                 for (item, _) in warm.iter().enumerate().filter(|(_, warm)| !**warm) {
                     items.row_mut(item).fill(0.0);
                     bias[item] = lowest;
@@ -110,61 +81,48 @@ impl FusionNetModel {
             }
         }
         let dim = net.dim();
-        let factors = FactorModel::new(NAME, users, items, bias, capability)?;
-        let mut weights = ModelState::new("weights");
-        save_weights(net, "", &mut weights)?;
+        let factors = FactorModel::new(NAME, users.sum.clone(), items, bias, capability)?;
         Ok(Self {
             factors: factors.with_part("taste", 0, dim),
+            users,
             config: config.clone(),
-            map: content.map(|content| content.map().clone()),
-            weights,
-            ids,
-            warm,
-            device: Some(device.clone().inner()),
+            kept: Kept::new(net, content, (ids, warm), device)?,
         })
     }
 
     /// Loads what [`Recommender::state`] gave.
     pub(super) fn load(state: &ModelState) -> Result<Self, FitError> {
         let factors = FactorModel::load(state)?;
-        let config: FusionNetConfig = serde_json::from_str(state.text("config")?)
-            .map_err(|e| state.mismatch("config", "the model's parameters", &e.to_string()))?;
+        let config: FusionNetConfig = read_config(state)?;
         config.check()?;
         let (n, dim) = (factors.n_items(), config.dim);
         state.shaped("items", n, dim)?;
-        let ids = state.shaped("ids", n, dim)?.clone();
-        let warm: Vec<bool> = state.whole("warm")?.iter().map(|&w| w != 0).collect();
-        if warm.len() != n {
-            let found = warm.len().to_string();
-            return Err(state.mismatch("warm", &format!("{n} numbers"), &found).into());
-        }
-        let map = ContentMap::load(state)?;
-        let map = (!map.modalities().is_empty()).then_some(map);
-        let mut weights = ModelState::new("weights");
-        for (key, tensor) in &state.tensors {
-            if let Some(name) = key.strip_prefix(WEIGHTS) {
-                weights.tensors.insert(name.to_owned(), tensor.clone());
-            }
-        }
-        Ok(Self { factors, config, map, weights, ids, warm, device: None })
+        let users = UserVectors::load(state, state.matrix("users")?.clone())?;
+        Ok(Self { factors, users, config, kept: Kept::load(state, n, [n, dim])? })
     }
 
     fn over(&self, map: &ContentMap, features: &FeatureSet) -> Result<Self, FitError> {
-        check_length(NAME, self.warm.len(), features.n_items())?;
-        let device = device_of(&self.device)?;
-        let data = |reason: String| FitError::Data { model: NAME.into(), reason };
-        let content = map.apply(features, &device).map_err(data)?;
-        let mut net = FusionNet::new(&self.config, Some(map), SeedStream::new(0), &device);
-        load_weights(&mut net, "", &self.weights, &device)?;
-        let (n, dim) = (content.n_items(), self.config.dim);
-        let mut ids = self.ids.as_slice().to_vec();
-        ids.resize(n * dim, 0.0);
-        let mut warm = self.warm.clone();
-        warm.resize(n, false);
-        let users = self.factors.factors().map(|f| f.users.clone());
-        let users = users.ok_or_else(|| data("no factors".into()))?;
-        let parts = (users, Matrix::from_vec(n, dim, ids)?, warm);
+        let Over { content, ids, warm, device } = self.kept.over(NAME, map, features)?;
+        let net = FusionNet::new(&self.config, Some(map), SeedStream::new(0), &device);
+        let net = self.kept.trained(net, &device)?;
+        let parts = (self.users.clone(), ids, warm);
         Self::new(&self.config, &net, parts, Some(&content), &device)
+    }
+
+    /// Scores of a product of probabilities.
+    fn score_product(&self, items: &Matrix, users: &[UserIdx], out: &mut Matrix) {
+        // Nothing is known of an item that nobody used, where there is no content.
+        let unknown: Vec<usize> = match self.kept.map {
+            Some(_) => Vec::new(),
+            None => (0..items.rows()).filter(|item| !self.kept.warm[*item]).collect(),
+        };
+        let lowest = self.users.lowest(longest_trained(items, &self.kept.warm));
+        out.reset(users.len(), items.rows());
+        let rows = out.as_mut_slice().par_chunks_mut(items.rows().max(1)).zip(users);
+        rows.for_each(|(row, user)| {
+            self.users.score(user.index(), items, row);
+            unknown.iter().for_each(|item| row[*item] = lowest);
+        });
     }
 }
 
@@ -186,31 +144,32 @@ impl Recommender for FusionNetModel {
     }
 
     fn score(&self, users: &[UserIdx], out: &mut Matrix) -> Result<(), ScoreError> {
-        self.factors.score(users, out)
+        let factors = self.factors.factors().filter(|_| !self.users.product.is_empty());
+        let Some(factors) = factors else { return self.factors.score(users, out) };
+        let len = self.n_users();
+        if let Some(u) = users.iter().find(|u| u.index() >= len) {
+            return Err(ScoreError::OutOfRange { what: "user", index: u.index(), len });
+        }
+        self.score_product(factors.items, users, out);
+        Ok(())
     }
 
     fn state(&self) -> ModelState {
         let mut state = self.factors.state();
-        let config = serde_json::to_string(&self.config).unwrap_or_default();
-        state.meta.insert("config".into(), config);
-        state.put("ids", self.ids.clone());
-        state.put_whole("warm", self.warm.iter().map(|&w| i64::from(w)).collect());
-        match &self.map {
-            Some(map) => map.save(&mut state),
-            None => drop(state.meta.insert("content".into(), String::new())),
-        }
-        for (name, tensor) in &self.weights.tensors {
-            state.tensors.insert(format!("{WEIGHTS}{name}"), tensor.clone());
+        self.kept.save(&self.config, &mut state);
+        if self.config.tasks.is_some() {
+            self.users.save(&mut state);
         }
         state
     }
 
+    /// None where probabilities are multiplied: that is no product of two vectors.
     fn factors(&self) -> Option<Factors<'_>> {
-        self.factors.factors()
+        self.factors.factors().filter(|_| self.users.product.is_empty())
     }
 
     fn with_features(&self, features: &FeatureSet) -> Result<Box<dyn Recommender>, ScoreError> {
-        match &self.map {
+        match &self.kept.map {
             Some(map) => over_features(NAME, self.over(map, features)),
             None => Err(ScoreError::NoContent { model: NAME.into() }),
         }

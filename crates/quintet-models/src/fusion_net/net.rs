@@ -1,18 +1,18 @@
-//! Projections, layers, and the objective of a step.
+//! Projections and layers: the trunk, with its heads.
 
-use burn::tensor::{Device, Tensor, TensorData, activation};
+use burn::tensor::{Device, Tensor, activation};
 use quintet_core::{Matrix, SeedStream};
 use quintet_tensor::{
-    Dropout, FitError, Layer, Linear, UncertaintyWeights, Views, Weight, combine_gradients,
-    pareto_weights, tensor_to_vec, unit_rows, weighted_sum, xavier_normal,
+    Dropout, Layer, Linear, UncertaintyWeights, Views, Weight, unit_rows, xavier_normal,
 };
 
-use super::batch::StepBatch;
+use super::heads::Heads;
+use super::objective::{n_goals, weighting};
 use super::{FusionNetConfig, Weighting};
 use crate::content::ContentMap;
 use crate::content_model::prefixed;
 
-/// Everything but the tables.
+/// Everything but the tables. Of parameters with tasks, heads are named.
 pub(super) struct FusionNet {
     /// `W_m`, `[d_m, dim]`.
     projections: Vec<Weight>,
@@ -20,8 +20,10 @@ pub(super) struct FusionNet {
     bias: Weight,
     item_layers: Vec<Linear>,
     user_layers: Vec<Linear>,
+    /// Where there are tasks.
+    pub(super) heads: Option<Heads>,
     /// Where the weights of the objectives are learned.
-    tasks: Option<UncertaintyWeights>,
+    pub(super) tasks: Option<UncertaintyWeights>,
     dim: usize,
 }
 
@@ -49,13 +51,18 @@ impl FusionNet {
         let mut layers =
             |n: usize| (0..n).map(|_| Linear::new(dim, dim, &mut rng, device)).collect();
         let (item_layers, user_layers) = (layers(config.layers), layers(config.user_layers));
-        let learned = config.diversity.is_some_and(|d| d.weighting == Weighting::Uncertainty);
+        let learned = weighting(config) == Weighting::Uncertainty;
+        let heads = config.tasks.as_ref().map(|tasks| {
+            let n = (tasks.n_heads(), tasks.value_of.is_some());
+            Heads::new(n, tasks.chain, dim, device)
+        });
         Self {
             projections,
             bias: Weight::new(&Matrix::zeros(1, dim), device),
             item_layers,
             user_layers,
-            tasks: learned.then(|| UncertaintyWeights::new(2, device)),
+            heads,
+            tasks: learned.then(|| UncertaintyWeights::new(n_goals(config), device)),
             dim,
         }
     }
@@ -80,35 +87,6 @@ impl FusionNet {
     pub(super) fn users(&self, embeddings: Tensor<2>, dropout: &mut Dropout) -> Tensor<2> {
         through(&self.user_layers, embeddings, dropout)
     }
-
-    /// What is to be minimised, and its value: they differ where gradients are combined.
-    pub(super) fn objective(
-        &self,
-        batch: &StepBatch,
-        (u, v): (Tensor<2>, Tensor<2>),
-        facts: Option<Tensor<2>>,
-        config: &FusionNetConfig,
-    ) -> Result<(Tensor<1>, Tensor<1>), FitError> {
-        let both = config.diversity.zip(facts);
-        let Some((diversity, facts)) = both else {
-            let loss = batch.rank(&u, &v);
-            return Ok((loss.clone(), loss));
-        };
-        let distance = |u: &Tensor<2>, v: &Tensor<2>| {
-            let distance = batch.distance((u, v), &facts, diversity.temperature);
-            distance.unwrap_or_else(|| Tensor::zeros([1], &u.device()))
-        };
-        if diversity.weighting == Weighting::Pareto {
-            let near = |u: &Tensor<2>, v: &Tensor<2>| distance(u, v).neg() + 1.0;
-            return pareto((u, v), [&|u, v| batch.rank(u, v), &near]);
-        }
-        let (rank, distance) = (batch.rank(&u, &v), distance(&u, &v));
-        let loss = match &self.tasks {
-            Some(tasks) => tasks.total(&[rank, distance.neg() + 1.0]),
-            None => weighted_sum(&[rank, distance], &[1.0, -diversity.weight]),
-        };
-        Ok((loss.clone(), loss))
-    }
 }
 
 /// `h ← W drop(ReLU(h)) + b` for each layer.
@@ -117,41 +95,6 @@ fn through(layers: &[Linear], mut h: Tensor<2>, dropout: &mut Dropout) -> Tensor
         h = layer.forward(dropout.apply(activation::relu(h)));
     }
     h
-}
-
-/// A loss of vectors of users and items.
-type LossOf<'a> = &'a dyn Fn(&Tensor<2>, &Tensor<2>) -> Tensor<1>;
-
-/// Weighs losses by their gradients at the vectors of users and items, which all weights below
-/// share. The first result has the combined gradient, the second the weighted value.
-fn pareto(
-    (u, v): (Tensor<2>, Tensor<2>),
-    losses: [LossOf<'_>; 2],
-) -> Result<(Tensor<1>, Tensor<1>), FitError> {
-    let (mut gradients, mut values) = (Vec::new(), Vec::new());
-    for loss in losses {
-        let (u, v) = (u.clone().detach().require_grad(), v.clone().detach().require_grad());
-        let value = loss(&u, &v);
-        let mut grads = value.clone().backward();
-        let mut flat = Vec::new();
-        for leaf in [&u, &v] {
-            match leaf.grad_remove(&mut grads) {
-                Some(grad) => flat.extend(tensor_to_vec(grad).map_err(FitError::Device)?),
-                None => flat.resize(flat.len() + leaf.dims().iter().product::<usize>(), 0.0),
-            }
-        }
-        gradients.push(flat);
-        values.push(value.detach());
-    }
-    let weights = pareto_weights(&gradients);
-    let whole = combine_gradients(&gradients, &weights);
-    let (of_u, of_v) = whole.split_at(u.dims().iter().product());
-    // The gradient of a sum of products with a constant is the constant.
-    let along = |x: Tensor<2>, grad: &[f32]| {
-        let grad = Tensor::<2>::from_data(TensorData::new(grad.to_vec(), x.dims()), &x.device());
-        (x * grad).sum()
-    };
-    Ok((along(u, of_u) + along(v, of_v), weighted_sum(&values, &weights)))
 }
 
 impl Layer for FusionNet {
@@ -164,6 +107,7 @@ impl Layer for FusionNet {
                 all.extend(prefixed(&format!("{side}.{l}."), layer));
             }
         }
+        all.extend(self.heads.iter().flat_map(|heads| prefixed("head.", heads)));
         all.extend(self.tasks.iter().flat_map(|tasks| prefixed("tasks.", tasks)));
         all
     }
@@ -173,6 +117,7 @@ impl Layer for FusionNet {
         all.push(&mut self.bias);
         let layers = self.item_layers.iter_mut().chain(&mut self.user_layers);
         all.extend(layers.flat_map(Layer::weights_mut));
+        all.extend(self.heads.iter_mut().flat_map(Layer::weights_mut));
         all.extend(self.tasks.iter_mut().flat_map(Layer::weights_mut));
         all
     }

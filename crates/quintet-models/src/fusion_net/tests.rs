@@ -2,6 +2,7 @@
 
 use quintet_core::{FeatureSet, Matrix, ModalityFeatures, UserIdx, top_k};
 use quintet_data::TripletBatch;
+use quintet_tensor::load_weights;
 use quintet_testkit::World;
 
 use super::*;
@@ -10,7 +11,7 @@ use crate::parity::{case, context, features, list, pairs, same, same_gradients, 
 fn step_batch(case: &Value, trainer: &FusionNetTrainer) -> StepBatch {
     let (users, positives) = (list(&case["users"]), list(&case["positives"]));
     let ranking = match trainer.config.loss {
-        RankingLoss::Bpr => Ranking::Pairs(TripletBatch {
+        RankingLoss::Bpr | RankingLoss::Bce => Ranking::Pairs(TripletBatch {
             users,
             positives,
             negatives: list(&case["negatives"]),

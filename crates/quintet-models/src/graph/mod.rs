@@ -23,7 +23,7 @@ mod world;
 use burn::prelude::*;
 use quintet_core::{Matrix, ModelState, SeedStream};
 use quintet_data::TripletBatch;
-use quintet_tensor::{Dropout, FitError, Layer, Linear, Weight};
+use quintet_tensor::{Dropout, FitError, Layer, Linear, Robust, Weight};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
@@ -135,6 +135,14 @@ pub(crate) fn refuse<T>(
 /// Checks that a weight of a loss is a number of at least 0.
 pub(crate) fn at_least_zero(model: &str, key: &str, value: f32) -> Result<(), FitError> {
     if value.is_finite() && value >= 0.0 { Ok(()) } else { refuse(model, key, "at least 0", value) }
+}
+
+/// Checks the numbers of a robust loss.
+pub(crate) fn robust_in_range(model: &str, robust: Option<Robust>) -> Result<(), FitError> {
+    match robust.and_then(|robust| robust.fault()) {
+        Some((key, expected, found)) => refuse(model, &format!("robust.{key}"), expected, found),
+        None => Ok(()),
+    }
 }
 
 /// Checks that a size is at least 1.

@@ -2,23 +2,20 @@
 
 use std::sync::OnceLock;
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, Tensor};
 use quintet_core::{
     Capability, Factors, FeatureSet, ItemIdx, Matrix, ModelState, Reason, Recommender, ScoreError,
     SeedStream, Sequences, UserIdx,
 };
 use quintet_tensor::{
-    Dropout, FactorModel, FitError, dot, load_weights, matrix_to_tensor, save_weights,
-    tensor_to_matrix, tensor_to_vec,
+    FactorModel, FitError, dot, matrix_to_tensor, tensor_to_matrix, tensor_to_vec,
 };
 
 use super::net::{HistoryNet, vectors};
 use super::{HistoryTransformerConfig, NAME};
 use crate::content::{Content, ContentMap};
-use crate::content_model::{check_length, device_of, over_features};
-
-/// Prefix of the trained weights in the saved state.
-const WEIGHTS: &str = "net.";
+use crate::content_model::over_features;
+use crate::network::{Kept, Over, all_kept, known_ids, read_config};
 
 /// Histories that go through the network together.
 const ROWS: usize = 128;
@@ -28,55 +25,36 @@ const ROWS: usize = 128;
 pub(super) struct HistoryModel {
     factors: FactorModel,
     config: HistoryTransformerConfig,
-    /// None without content.
-    map: Option<ContentMap>,
-    weights: ModelState,
-    ids: Matrix,
-    warm: Vec<bool>,
+    kept: Kept,
     sequences: Sequences,
     /// The state of somebody without a history, `[1, dim]`.
     nobody: Matrix,
-    device: Option<Device>,
     /// Made when a newcomer is first folded in.
     net: OnceLock<HistoryNet>,
-}
-
-/// Dropout that drops nothing.
-fn all_kept() -> Dropout {
-    Dropout::new(0.0, SeedStream::new(0).rng("none", 0))
 }
 
 /// The vectors of all items; those without training interactions have no id.
 fn item_vectors(
     net: &HistoryNet,
     config: &HistoryTransformerConfig,
-    (ids, warm): (&Matrix, &[bool]),
+    ids: (&Matrix, &[bool]),
     content: Option<&Content>,
     device: &Device,
 ) -> Result<Matrix, FitError> {
-    let dim = config.dim;
+    let (n, dim) = (ids.1.len(), config.dim);
     let chunks = match content {
         Some(content) => content.chunks(),
-        None => vec![(0..warm.len() as u32).collect()],
+        None => vec![(0..n as u32).collect()],
     };
-    let mut rows = Vec::with_capacity(warm.len() * dim);
+    let mut rows = Vec::with_capacity(n * dim);
     for chunk in chunks {
         let fused = net.fusion.as_ref().zip(content).map(|(fusion, content)| {
             fusion.forward(&content.views(&chunk, device)).mul_scalar(net.scale)
         });
-        let known = config.items.has_ids().then(|| {
-            let mut known = Vec::with_capacity(chunk.len() * dim);
-            for &item in &chunk {
-                match warm[item as usize] {
-                    true => known.extend_from_slice(ids.row(item as usize)),
-                    false => known.resize(known.len() + dim, 0.0),
-                }
-            }
-            Tensor::from_data(TensorData::new(known, [chunk.len(), dim]), device)
-        });
+        let known = config.items.has_ids().then(|| known_ids(&chunk, ids, device));
         rows.extend(tensor_to_vec(vectors(known, fused).inner()).map_err(FitError::Device)?);
     }
-    Ok(Matrix::from_vec(warm.len(), dim, rows)?)
+    Ok(Matrix::from_vec(n, dim, rows)?)
 }
 
 /// The states after these histories, none of them empty, `[histories, dim]`.
@@ -164,19 +142,13 @@ impl HistoryModel {
                 }
             }
         }
-        let mut weights = ModelState::new("weights");
-        save_weights(net, "", &mut weights)?;
         let factors = FactorModel::new(NAME, users, items, bias, capability)?;
         Ok(Self {
             factors: factors.with_part("history", 0, config.dim),
             config: config.clone(),
-            map: content.map(|content| content.map().clone()),
-            weights,
-            ids,
-            warm,
+            kept: Kept::new(net, content, (ids, warm), device)?,
             sequences,
             nobody,
-            device: Some(device.clone().inner()),
             net: OnceLock::new(),
         })
     }
@@ -184,65 +156,36 @@ impl HistoryModel {
     /// Loads what [`Recommender::state`] gave.
     pub(super) fn load(state: &ModelState) -> Result<Self, FitError> {
         let factors = FactorModel::load(state)?;
-        let config: HistoryTransformerConfig = serde_json::from_str(state.text("config")?)
-            .map_err(|e| state.mismatch("config", "the model's parameters", &e.to_string()))?;
+        let config: HistoryTransformerConfig = read_config(state)?;
         config.check()?;
         let (n, dim) = (factors.n_items(), config.dim);
         state.shaped("items", n, dim)?;
         let n_ids = if config.items.has_ids() { n } else { 0 };
-        let ids = state.shaped("ids", n_ids, dim)?.clone();
-        let warm: Vec<bool> = state.whole("warm")?.iter().map(|&w| w != 0).collect();
-        if warm.len() != n {
-            let found = warm.len().to_string();
-            return Err(state.mismatch("warm", &format!("{n} numbers"), &found).into());
-        }
-        let map = ContentMap::load(state)?;
-        let map = (!map.modalities().is_empty()).then_some(map);
-        if map.is_some() != config.items.reads_content() {
+        let kept = Kept::load(state, n, [n_ids, dim])?;
+        if kept.map.is_some() != config.items.reads_content() {
             let found = state.text("content")?;
             return Err(state.mismatch("content", "what its items are made of", found).into());
-        }
-        let mut weights = ModelState::new("weights");
-        for (key, tensor) in &state.tensors {
-            if let Some(name) = key.strip_prefix(WEIGHTS) {
-                weights.tensors.insert(name.to_owned(), tensor.clone());
-            }
         }
         Ok(Self {
             sequences: read_sequences(state, factors.n_users(), n)?,
             nobody: state.shaped("nobody", 1, dim)?.clone(),
             factors,
             config,
-            map,
-            weights,
-            ids,
-            warm,
-            device: None,
+            kept,
             net: OnceLock::new(),
         })
     }
 
     /// The network with its trained weights.
     fn trained(&self, device: &Device) -> Result<HistoryNet, FitError> {
-        let (map, seed) = (self.map.as_ref(), SeedStream::new(0));
-        let mut net = HistoryNet::new(&self.config, map, seed, device)?;
-        load_weights(&mut net, "", &self.weights, device)?;
-        Ok(net)
+        let (map, seed) = (self.kept.map.as_ref(), SeedStream::new(0));
+        self.kept.trained(HistoryNet::new(&self.config, map, seed, device)?, device)
     }
 
     fn over(&self, map: &ContentMap, features: &FeatureSet) -> Result<Self, FitError> {
-        check_length(NAME, self.warm.len(), features.n_items())?;
-        let device = device_of(&self.device)?;
-        let data = |reason: String| FitError::Data { model: NAME.into(), reason };
-        let content = map.apply(features, &device).map_err(data)?;
+        let Over { content, ids, warm, device } = self.kept.over(NAME, map, features)?;
         let net = self.trained(&device)?;
-        let (n, dim) = (content.n_items(), self.config.dim);
-        let n_ids = if self.config.items.has_ids() { n } else { 0 };
-        let mut ids = self.ids.as_slice().to_vec();
-        ids.resize(n_ids * dim, 0.0);
-        let mut warm = self.warm.clone();
-        warm.resize(n, false);
-        let parts = (Matrix::from_vec(n_ids, dim, ids)?, warm, self.sequences.clone());
+        let parts = (ids, warm, self.sequences.clone());
         Self::new(&self.config, &net, parts, Some(&content), &device)
     }
 
@@ -250,7 +193,7 @@ impl HistoryModel {
     fn state_after(&self, items: &[ItemIdx]) -> Result<Vec<f32>, FitError> {
         let of = self.factors.factors();
         // An item that nobody used and that has no content says nothing.
-        let said = |item: &&ItemIdx| self.map.is_some() || self.warm[item.index()];
+        let said = |item: &&ItemIdx| self.kept.map.is_some() || self.kept.warm[item.index()];
         let history: Vec<ItemIdx> = items.iter().filter(said).copied().collect();
         let (Some(of), false) = (of, history.is_empty()) else {
             return Ok(self.nobody.row(0).to_vec());
@@ -258,7 +201,7 @@ impl HistoryModel {
         let last = &history[history.len().saturating_sub(self.config.max_len)..];
         let mut rows = Vec::with_capacity(last.len() * self.config.dim);
         last.iter().for_each(|item| rows.extend_from_slice(of.items.row(item.index())));
-        let device = device_of(&self.device)?;
+        let device = self.kept.device()?;
         let net = match self.net.get() {
             Some(net) => net,
             None => {
@@ -321,11 +264,8 @@ impl Recommender for HistoryModel {
 
     fn state(&self) -> ModelState {
         let mut state = self.factors.state();
-        let config = serde_json::to_string(&self.config).unwrap_or_default();
-        state.meta.insert("config".into(), config);
-        state.put("ids", self.ids.clone());
+        self.kept.save(&self.config, &mut state);
         state.put("nobody", self.nobody.clone());
-        state.put_whole("warm", self.warm.iter().map(|&w| i64::from(w)).collect());
         let (mut ends, mut items) = (Vec::new(), Vec::new());
         for user in (0..self.sequences.n_users()).map(UserIdx::new) {
             items.extend(self.sequences.items(user).iter().map(|item| i64::from(item.0)));
@@ -333,13 +273,6 @@ impl Recommender for HistoryModel {
         }
         state.put_whole("history.ends", ends);
         state.put_whole("history.items", items);
-        match &self.map {
-            Some(map) => map.save(&mut state),
-            None => drop(state.meta.insert("content".into(), String::new())),
-        }
-        for (name, tensor) in &self.weights.tensors {
-            state.tensors.insert(format!("{WEIGHTS}{name}"), tensor.clone());
-        }
         state
     }
 
@@ -371,7 +304,7 @@ impl Recommender for HistoryModel {
     }
 
     fn with_features(&self, features: &FeatureSet) -> Result<Box<dyn Recommender>, ScoreError> {
-        match &self.map {
+        match &self.kept.map {
             Some(map) => over_features(NAME, self.over(map, features)),
             None => Err(ScoreError::NoContent { model: NAME.into() }),
         }

@@ -1,6 +1,7 @@
 //! Tests of the transformer over histories, beside PyTorch and on small worlds.
 
 use quintet_core::{FeatureSet, ItemIdx, UserIdx};
+use quintet_tensor::load_weights;
 use quintet_testkit::World;
 
 use super::*;

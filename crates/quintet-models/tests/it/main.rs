@@ -44,6 +44,60 @@ fn other_ways_of_training_keep_the_contract() {
     }
 }
 
+/// Heads for kinds of events, weighed and served in every way, and losses for noisy events.
+#[test]
+fn tasks_and_robust_losses_keep_the_contract() {
+    let registry = registry();
+    let net = r#""dim": 8, "layers": 1, "dropout": 0.1, "lr": 0.03, "batch_size": 256"#;
+    let heads = r#""heads": ["click", "purchase"]"#;
+    let vary = r#""diversity": {"candidates": 10, "users": 16}"#;
+    let other = |rest: &str| format!(r#"{{"dim": 8, "lr": 0.03, "batch_size": 256, {rest}}}"#);
+    for (name, tiny) in [
+        ("fusion_net", format!(r#"{{{net}, {vary}, "tasks": {{"value_of": "rating"}}}}"#)),
+        (
+            "fusion_net",
+            format!(
+                r#"{{{net}, "loss": "bce", "negatives": 2, "tasks": {{{heads}, "chain": true,
+                   "value_of": "rating", "weighting": "uncertainty",
+                   "serve": {{"click": 1.0, "purchase": 1.0, "value": 0.1}}}}}}"#
+            ),
+        ),
+        (
+            "fusion_net",
+            format!(r#"{{{net}, {vary}, "tasks": {{{heads}, "weighting": "gradnorm"}}}}"#),
+        ),
+        (
+            "fusion_net",
+            format!(
+                r#"{{{net}, {vary}, "tasks": {{{heads}, "weighting": "pc_grad",
+                   "serve": {{"purchase": 1.0}}}}}}"#
+            ),
+        ),
+        (
+            "fusion_net",
+            format!(r#"{{{net}, "loss": "bce", "tasks": {{{heads}, "weighting": "pareto"}}}}"#),
+        ),
+        (
+            "fusion_net",
+            format!(r#"{{{net}, "loss": "bce", "robust": {{"generalised": {{"q": 0.5}}}}}}"#),
+        ),
+        (
+            "fusion_net",
+            format!(r#"{{{net}, "robust": {{"truncated": {{"share": 0.1, "warmup": 5}}}}}}"#),
+        ),
+        ("dmrs", other(r#""layers": [16, 8], "robust": {"reweighted": {"beta": 0.1}}"#)),
+        ("dmrs", other(r#""layers": [16, 8], "loss": "bpr", "robust": {"truncated": {}}"#)),
+        (
+            "two_tower",
+            other(r#""l2": 0.001, "candidates": "all", "robust": {"generalised": {"q": 0.3}}"#),
+        ),
+    ] {
+        let tiny: &'static str = Box::leak(tiny.into_boxed_str());
+        let entry = ModelEntry { tiny, ..registry.get(name).unwrap().clone() };
+        check_recommender(&entry, &Device::flex());
+    }
+}
+
 /// Forms of a model that its parameters choose and `tiny` does not.
 #[test]
 fn other_forms_keep_the_contract() {

@@ -5,6 +5,7 @@
 //! uncertainty   Σ_k ½ e^{-a_k} L_k + ½ a_k ,  a_k learned, 0 at the start
 //! PCGrad        g_k ← g_k - (g_k·g_j / ‖g_j‖²) g_j  for each j with g_k·g_j < 0 ;  Σ_k g_k
 //! Pareto        w on the simplex with the least ‖Σ_k w_k g_k‖²
+//! GradNorm      in a file of its own
 //! ```
 //! Kendall, Gal & Cipolla, "Multi-Task Learning Using Uncertainty to Weigh Losses", CVPR 2018 (one
 //! parameter a task). Yu et al., "Gradient Surgery for Multi-Task Learning", NeurIPS 2020. Sener &
@@ -18,7 +19,7 @@ use quintet_core::Matrix;
 use rand::Rng;
 use rand::seq::SliceRandom;
 
-use crate::{Layer, Weight};
+use crate::{Layer, Weight, index_tensor};
 
 /// `Σ_k weights[k] · losses[k]`.
 ///
@@ -54,6 +55,23 @@ impl UncertaintyWeights {
         assert_eq!(losses.len(), n, "one loss a task");
         let losses = Tensor::cat(losses.to_vec(), 0).reshape([1, n]);
         (a.clone().neg().exp() * losses + a).sum() * 0.5
+    }
+
+    /// As [`UncertaintyWeights::total`] over the tasks that have a loss; the others keep their
+    /// weights. None where no task has one.
+    ///
+    /// # Panics
+    /// With another number of losses than tasks.
+    pub fn total_of(&self, losses: &[Option<Tensor<1>>]) -> Option<Tensor<1>> {
+        let a = self.log_variance.tensor();
+        assert_eq!(losses.len(), a.dims()[1], "one loss a task, or none");
+        let device = losses.iter().flatten().next()?.device();
+        let known: Vec<u32> =
+            (0..losses.len() as u32).filter(|k| losses[*k as usize].is_some()).collect();
+        let n = known.len();
+        let a = a.select(1, index_tensor(&known, &device));
+        let losses = Tensor::cat(losses.iter().flatten().cloned().collect(), 0).reshape([1, n]);
+        Some((a.clone().neg().exp() * losses + a).sum() * 0.5)
     }
 }
 
@@ -157,6 +175,24 @@ mod tests {
         assert_eq!(found.len(), expected.len());
         let near = found.iter().zip(expected).all(|(f, e)| (f - e).abs() < 1e-5);
         assert!(near, "expected {expected:?}, found {found:?}");
+    }
+
+    #[test]
+    fn a_task_without_a_loss_keeps_its_weight() {
+        let device = Device::flex().autodiff();
+        let mut tasks = UncertaintyWeights::new(3, &device);
+        let start = Matrix::from_vec(1, 3, vec![0.0, 7.0, 1.0]).unwrap();
+        tasks.log_variance = Weight::new(&start, &device);
+        let loss = |x: f32| Some(Tensor::<1>::from_floats([x], &device));
+        let total = tasks.total_of(&[loss(2.0), None, loss(3.0)]).unwrap();
+        let value = crate::tensor_to_vec(total.clone().inner()).unwrap();
+        // ½ (2 + 0) + ½ (3 e^{-1} + 1)
+        close(&value, &[1.0 + 0.5 * (3.0 * (-1.0f32).exp() + 1.0)]);
+        let grads = total.backward();
+        let slopes = tasks.log_variance.tensor().grad(&grads).unwrap();
+        let slopes = crate::tensor_to_vec(slopes).unwrap();
+        close(&slopes, &[-0.5, 0.0, 0.5 - 1.5 * (-1.0f32).exp()]);
+        assert!(tasks.total_of(&[None, None, None]).is_none());
     }
 
     #[test]

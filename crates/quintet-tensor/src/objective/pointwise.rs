@@ -26,12 +26,20 @@ pub fn bce_with_logits(
     labels: Tensor<2>,
     weights: Option<Tensor<2>>,
 ) -> Tensor<1> {
-    assert_eq!(logits.dims(), labels.dims(), "one label a logit");
-    let loss = softplus(logits.clone()) - logits * labels;
+    let loss = bce_rows(logits, labels);
     match weights {
         Some(weights) => (loss * weights).mean(),
         None => loss.mean(),
     }
+}
+
+/// Binary cross-entropy of each logit by itself, `softplus(x) - y x`, in the shape of both.
+///
+/// # Panics
+/// When the shapes disagree.
+pub fn bce_rows(logits: Tensor<2>, labels: Tensor<2>) -> Tensor<2> {
+    assert_eq!(logits.dims(), labels.dims(), "one label a logit");
+    softplus(logits.clone()) - logits * labels
 }
 
 /// Cross-entropy with label smoothing `ε`.

@@ -25,12 +25,25 @@ pub fn sampled_softmax(
     targets: Tensor<1, Int>,
     hidden: Tensor<2, Bool>,
 ) -> Tensor<1> {
+    softmax_rows(logits, log_q, targets, hidden).mean()
+}
+
+/// As [`sampled_softmax`], the loss of each row by itself, `[batch, 1]`.
+///
+/// # Panics
+/// When the shapes disagree.
+pub fn softmax_rows(
+    logits: Tensor<2>,
+    log_q: Tensor<2>,
+    targets: Tensor<1, Int>,
+    hidden: Tensor<2, Bool>,
+) -> Tensor<2> {
     let [batch, candidates] = logits.dims();
     assert_eq!(targets.dims(), [batch], "one target a row");
     assert_eq!(log_q.dims(), [1, candidates], "one log-probability a candidate");
     let corrected = (logits - log_q).mask_fill(hidden, -1e9);
     let log_probability = activation::log_softmax(corrected, 1);
-    log_probability.gather(1, targets.reshape([batch, 1])).mean().neg()
+    log_probability.gather(1, targets.reshape([batch, 1])).neg()
 }
 
 #[cfg(test)]

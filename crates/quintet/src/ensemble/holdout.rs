@@ -21,6 +21,9 @@ pub(super) fn lessons(
     let mut rest_data = data;
     rest_data.train = &rest;
     rest_data.sequences = sequences.as_ref();
+    let left_out = |t: &Triplet| held[t.user.index()].binary_search(&t.item.index()).is_ok();
+    let behaviours = data.behaviours.map(|all| all.without(left_out)).transpose()?;
+    rest_data.behaviours = behaviours.as_ref();
     let members = fits
         .iter()
         .zip(&params.members)

@@ -179,6 +179,10 @@ impl Fit for EnsembleFit {
         serde_json::to_value(params).unwrap_or_default()
     }
 
+    fn reads_behaviours(&self) -> bool {
+        self.fits.iter().any(|fit| fit.reads_behaviours())
+    }
+
     fn start(&self, data: TrainingData<'_>, context: &FitContext) -> Result<Fitting, FitError> {
         check_interactions(NAME, data.train)?;
         let facts = facts(&data);

@@ -16,6 +16,7 @@ use quintet_tensor::Device;
 use quintet_train::{Folding, Folds, Progress};
 use serde::Serialize;
 
+use super::behaviours::Later;
 use super::prepare::prepare_parts;
 use super::{Interval, Paired, PipelineError, RunConfig, train_models};
 use crate::Registries;
@@ -87,7 +88,8 @@ pub fn cross_validate(
     for fold in 0..folds.count() {
         let name = format!("{} {fold} of {}", folding.as_str(), folds.count());
         let (dataset, features) = (dataset.clone(), features.clone());
-        let prepared = prepare_parts(config, dataset, features, &folds.parts(fold), &name)?;
+        let (parts, division) = (folds.parts(fold), (name.as_str(), Later::None));
+        let prepared = prepare_parts(config, dataset, features, &parts, division)?;
         let models = train_models(config, &prepared, registries, device, None, progress)?;
         let evaluator = Evaluator::new(&config.evaluate.eval_config(), &registries.metrics)?;
         for (trained, into) in models.iter().zip(&mut gathered) {

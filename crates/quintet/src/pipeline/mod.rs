@@ -13,6 +13,7 @@
 //! | [`recommend`] | all of them | nothing |
 
 mod attributes;
+mod behaviours;
 mod beyond;
 mod complete;
 mod config;

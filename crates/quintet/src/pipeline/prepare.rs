@@ -1,20 +1,22 @@
 //! Dataset and features to training data and held-out data.
 
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
 use quintet_core::{
-    FeatureSet, Interactions, Modality, Newcomers, Recommender, SeedStream, Sequences,
-    SparseFeatures,
+    Behaviours, CoreError, FeatureSet, Interactions, Modality, Newcomers, Recommender, SeedStream,
+    Sequences, SparseFeatures,
 };
 use quintet_data::{
     Dataset, Event, Events, ImputeReport, Part, ShapeReport, Shaped, Split, SplitConfig,
     SplitReport, impute, shape, split,
 };
 use quintet_ingest::DataReport;
-use quintet_tensor::TrainingData;
+use quintet_tensor::{Fit, TrainingData};
 use quintet_train::Validation;
 use serde::Serialize;
 
+use super::behaviours::{Later, Rule};
 use super::stages::Groups;
 use super::{PipelineError, RunConfig, Workspace, attributes};
 
@@ -47,6 +49,10 @@ pub struct Prepared {
     pub data_hash: String,
     /// Hash of the features and attributes that models may read.
     pub features_hash: String,
+    /// Which events models may read kind by kind.
+    rule: Rule,
+    /// Those events, made for the first model that reads them.
+    behaviours: OnceLock<Behaviours>,
 }
 
 /// What `data.json` holds.
@@ -94,11 +100,12 @@ pub fn prepare(
     let seed = SeedStream::new(config.seed);
     let (n_users, n_items) = (dataset.users.len(), dataset.items.len());
     let split = split(&shaped.events, n_users, n_items, &config.split, seed)?;
-    finish(config, dataset, features, duplicates, (shaped, split), "")
+    finish(config, dataset, features, duplicates, (shaped, split), ("", Later::HeldOut))
 }
 
 /// As [`prepare`], with another division: `parts` has the part of every event that shaping left.
-/// `name` says which one, in the account and in the hash of the data.
+/// `name` says which one, in the account and in the hash of the data; `later`, which parts still lie
+/// after training in time.
 ///
 /// # Errors
 /// As [`prepare`].
@@ -107,7 +114,7 @@ pub(super) fn prepare_parts(
     dataset: Dataset,
     features: FeatureSet,
     parts: &[Part],
-    name: &str,
+    (name, later): (&str, Later),
 ) -> Result<Prepared, PipelineError> {
     let shaped = shape(&dataset, &config.shape)?;
     let events = shaped.events.iter().zip(parts);
@@ -116,7 +123,7 @@ pub(super) fn prepare_parts(
     let seed = SeedStream::new(config.seed);
     let mut split = split(&events, n_users, n_items, &SplitConfig::Predefined {}, seed)?;
     split.report.strategy = name.to_owned();
-    finish(config, dataset, features, None, (shaped, split), name)
+    finish(config, dataset, features, None, (shaped, split), (name, later))
 }
 
 /// What follows from a division.
@@ -126,7 +133,7 @@ fn finish(
     features: FeatureSet,
     duplicates: Option<&Groups>,
     (shaped, mut split): (Shaped, Split),
-    name: &str,
+    (name, later): (&str, Later),
 ) -> Result<Prepared, PipelineError> {
     let seed = SeedStream::new(config.seed);
     split.report.duplicate_leaks = duplicates.map(|groups| split.duplicate_leaks(groups));
@@ -164,6 +171,8 @@ fn finish(
         dataset,
         features,
         split,
+        rule: Rule::new(&config.shape, &config.split, later),
+        behaviours: OnceLock::new(),
     })
 }
 
@@ -179,7 +188,26 @@ pub fn report_stage(prepared: &Prepared, workspace: &Workspace) -> Result<(), Pi
 }
 
 impl Prepared {
-    /// What models may learn from.
+    /// What a model may learn from: with [`TrainingData::behaviours`] if it reads them.
+    ///
+    /// # Errors
+    /// None that a dataset and its own split can cause.
+    pub fn training_data_for(&self, fit: &dyn Fit) -> Result<TrainingData<'_>, CoreError> {
+        let data = self.training_data();
+        if !fit.reads_behaviours() {
+            return Ok(data);
+        }
+        let behaviours = match self.behaviours.get() {
+            Some(known) => known,
+            None => {
+                let made = self.rule.apply(&self.dataset, &self.split)?;
+                self.behaviours.get_or_init(|| made)
+            }
+        };
+        Ok(data.with_behaviours(behaviours))
+    }
+
+    /// What any model may learn from.
     pub fn training_data(&self) -> TrainingData<'_> {
         let mut data = TrainingData::new(&self.split.train, &self.features);
         if let Some(sequences) = &self.sequences {

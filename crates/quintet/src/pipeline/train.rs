@@ -86,7 +86,7 @@ fn train_one(
         None => None,
     };
     let begun = Instant::now();
-    let data = prepared.training_data();
+    let data = prepared.training_data_for(fit.as_ref())?;
     let valid = prepared.validation();
     let fitted =
         fit_model(fit.as_ref(), data, valid, context, &config.train, place.as_ref(), progress)?;

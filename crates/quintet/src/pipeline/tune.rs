@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use quintet_core::{FeatureSet, Interactions, SeedStream};
 use quintet_data::{Dataset, Part, shape, write_atomic};
-use quintet_tensor::{Device, FitContext};
+use quintet_tensor::{Device, FitContext, FitError};
 use quintet_train::{
     Folds, Job, Method, Objective, Outcome, Record, RunPlace, SearchResult, Silent, TrainConfig,
     TrainError, TrialLog, TuneConfig, fit_model, search,
@@ -16,6 +16,7 @@ use quintet_train::{
 use serde::Serialize;
 use serde_json::Value;
 
+use super::behaviours::Later;
 use super::prepare::prepare_parts;
 use super::{ModelSpec, PipelineError, Prepared, RunConfig, Workspace, prepare};
 use crate::Registries;
@@ -152,7 +153,8 @@ fn judged_on(
         };
         let parts: Vec<Part> = open.iter().map(part).collect();
         let name = format!("{} {fold} of {} without test", folding.as_str(), folds.count());
-        prepare_parts(config, dataset.clone(), features.clone(), &parts, &name)
+        let division = (name.as_str(), Later::Test);
+        prepare_parts(config, dataset.clone(), features.clone(), &parts, division)
     };
     (0..folds.count()).map(fold).collect()
 }
@@ -222,7 +224,8 @@ impl Objective for Fits<'_> {
         let (mut sum, mut best_epoch) = (0.0, 0);
         for (fold, prepared) in self.prepared.iter().enumerate() {
             let place = self.place(job, fold)?;
-            let (data, valid) = (prepared.training_data(), prepared.validation());
+            let data = prepared.training_data_for(&*fit).map_err(FitError::from)?;
+            let valid = prepared.validation();
             let fitted =
                 fit_model(&*fit, data, valid, &context, &config, Some(&place), &mut Silent);
             match fitted {

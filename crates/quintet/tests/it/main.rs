@@ -9,3 +9,4 @@ mod encode;
 mod ensemble;
 mod fusion;
 mod prepare;
+mod tasks;

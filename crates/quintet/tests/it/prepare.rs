@@ -43,7 +43,7 @@ fn dataset(timed: impl Fn(u32) -> bool) -> Dataset {
     }
 }
 
-fn config(dir: &Path, rest: &str) -> RunConfig {
+pub(crate) fn config(dir: &Path, rest: &str) -> RunConfig {
     let text = format!(
         "name = \"t\"\n[ingest]\ntables.interactions = [{{ path = \"x.csv\", columns = {{}} }}]\n\
          {rest}\n"

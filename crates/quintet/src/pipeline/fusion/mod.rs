@@ -107,7 +107,8 @@ impl<'a> Shop<'a> {
         }
         let fit = (self.registries.models.get(&self.model)?.build)(&Value::Object(params))?;
         let context = FitContext { device: self.device.clone(), seed: SeedStream::new(seed) };
-        let (data, valid) = (self.prepared.training_data(), self.prepared.validation());
+        let data = self.prepared.training_data_for(fit.as_ref())?;
+        let valid = self.prepared.validation();
         Ok(fit_model(fit.as_ref(), data, valid, &context, &self.config.train, None, progress)?)
     }
 }
