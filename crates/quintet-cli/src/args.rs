@@ -230,6 +230,9 @@ pub(crate) enum RunsCommand {
         /// Its folder.
         #[arg(value_name = "RUN_DIR")]
         run: PathBuf,
+        /// Shows what every model did for this test user, by the user's own id.
+        #[arg(long, value_name = "ID")]
+        user: Option<String>,
         /// Prints one JSON object.
         #[arg(long)]
         json: bool,

@@ -26,6 +26,15 @@ pub enum DataError {
         #[source]
         source: parquet::errors::ParquetError,
     },
+    /// A Parquet file cannot be written, such as to a full disk.
+    #[error("{}: the Parquet file cannot be written: {source}", path.display())]
+    WriteParquet {
+        /// The file.
+        path: PathBuf,
+        /// What the writer said.
+        #[source]
+        source: parquet::errors::ParquetError,
+    },
     /// Rows could not be read from or turned into columns.
     #[error("{}: the rows cannot be read or written as columns: {source}", path.display())]
     Arrow {

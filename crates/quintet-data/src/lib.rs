@@ -29,6 +29,7 @@ mod split;
 mod split_assign;
 mod split_config;
 mod state_io;
+mod user_results;
 mod vector_cache;
 
 pub use atomic::{replace_dir_atomic, write_atomic};
@@ -61,4 +62,7 @@ pub use shape_config::{ShapeConfig, ShapeReport};
 pub use split::{PartReport, Split, SplitReport, split};
 pub use split_config::SplitConfig;
 pub use state_io::{read_state, write_state};
+pub use user_results::{
+    MeasuredUsers, ModelValues, UserResult, UserResults, read_user_results, write_user_results,
+};
 pub use vector_cache::{ContentHash, VectorCache};

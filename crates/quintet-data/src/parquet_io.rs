@@ -52,7 +52,7 @@ pub(crate) fn write_ranges(
     n_rows: usize,
     to_columns: impl Fn(Range<usize>) -> Result<Vec<ArrayRef>, DataError>,
 ) -> Result<(), DataError> {
-    let parquet = |source| DataError::Parquet { path: path.to_owned(), source };
+    let parquet = |source| DataError::WriteParquet { path: path.to_owned(), source };
     let fields: Vec<Field> =
         columns.iter().map(|c| Field::new(c.name, c.data_type.clone(), c.nullable)).collect();
     let schema = Arc::new(Schema::new(fields));

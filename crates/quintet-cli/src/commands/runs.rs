@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use quintet::Registries;
+use quintet::data::UserResult;
 use quintet::pipeline::{
     self, ModelResult, Paired, RunDiff, RunSummary, Workspace, compare_runs, export_projector,
     find_runs, moment,
@@ -16,7 +17,8 @@ use crate::print;
 pub(crate) fn run(args: &RunsArgs) -> anyhow::Result<()> {
     match &args.command {
         RunsCommand::List { dir, json } => list(dir, *json),
-        RunsCommand::Show { run, json } => show(run, *json),
+        RunsCommand::Show { run, user: Some(id), json } => show_user(run, id, *json),
+        RunsCommand::Show { run, user: None, json } => show(run, *json),
         RunsCommand::Compare(args) => compare(args),
         RunsCommand::Projector(args) => projector(args),
     }
@@ -89,6 +91,37 @@ fn show(dir: &Path, as_json: bool) -> anyhow::Result<()> {
     if workspace.file("report.html").is_file() {
         print::line(&format!("More in {}.", workspace.file("report.html").display()));
     }
+    Ok(())
+}
+
+/// What every model of a run did for one user.
+fn show_user(dir: &Path, id: &str, as_json: bool) -> anyhow::Result<()> {
+    let workspace = Workspace::new(dir);
+    pipeline::summary_of(&workspace)?;
+    let found = workspace.read_user(id)?;
+    if as_json {
+        let row = |row: &UserResult| {
+            let values: serde_json::Map<_, _> =
+                found.metrics.iter().cloned().zip(row.values.iter().map(|v| json!(v))).collect();
+            json!({ "model": row.model, "values": values })
+        };
+        let first = &found.rows[0];
+        return print::json(&json!({
+            "user": id, "warm": first.warm, "length": first.length,
+            "models": found.rows.iter().map(row).collect::<Vec<_>>(),
+        }));
+    }
+    let first = &found.rows[0];
+    let kind = if first.warm { "warm" } else { "new: nothing of theirs is in the training part" };
+    print::heading(&format!("{id} ({kind}), lists of {}", first.length));
+    // Many metrics, few models: a metric is a line.
+    let header: Vec<&str> =
+        std::iter::once("metric").chain(found.rows.iter().map(|r| r.model.as_str())).collect();
+    let line = |(at, key): (usize, &String)| {
+        let values = found.rows.iter().map(|row| format!("{:.4}", row.values[at]));
+        std::iter::once(key.clone()).chain(values).collect()
+    };
+    print::table(&header, found.metrics.iter().enumerate().map(line).collect(), 1);
     Ok(())
 }
 

@@ -70,6 +70,44 @@ fn runs_are_listed_shown_and_compared() {
     assert_eq!(same[0]["models"][0]["paired"]["difference"]["mean"], 0.0);
 }
 
+#[test]
+fn the_results_of_one_user_are_shown_and_their_means_are_those_of_the_run() {
+    let tiny = Tiny::new();
+    tiny.verb("run", &["--json"]).ok();
+    let path = tiny.path("out/per_user.parquet");
+    let all = quintet::data::read_user_results(&path, None).unwrap();
+    let text = fs_err::read_to_string(tiny.path("out/per_user.json")).unwrap();
+    let users: Value = serde_json::from_str(&text).unwrap();
+    let n = users["users"].as_array().unwrap().len();
+    assert_eq!(all.rows.len(), 2 * n);
+    for label in ["popularity", "bpr"] {
+        let rows: Vec<_> = all.rows.iter().filter(|r| r.model == label).collect();
+        for (at, key) in all.metrics.iter().enumerate() {
+            let mean = rows.iter().map(|r| r.values[at]).sum::<f64>() / n as f64;
+            let told = value(&tiny, "out", label, key).unwrap();
+            assert!((mean - told).abs() < 1e-12, "{label}, {key}: {mean} {told}");
+        }
+    }
+    // Everybody has six of ten items, some of them in the test part, which competes.
+    assert!(all.rows.iter().all(|r| r.warm && (5..=9).contains(&r.length)), "{:?}", all.rows);
+
+    let row = &all.rows[n];
+    assert_eq!(row.model, "bpr");
+    let shown = tiny.call(&["runs", "show", "out", "--user", &row.user]).ok().stdout;
+    names(&shown, &[&row.user, "warm", "popularity", "bpr", "ndcg@10"]);
+    let told = tiny.call(&["runs", "show", "out", "--user", &row.user, "--json"]).ok().json();
+    assert_eq!(told["models"][1]["model"], "bpr");
+    assert_eq!(told["length"], row.length);
+    for (key, value) in all.metrics.iter().zip(&row.values) {
+        assert_eq!(told["models"][1]["values"][key].as_f64(), Some(*value), "{key}");
+    }
+    let error = tiny.call(&["runs", "show", "out", "--user", "nobody"]).error();
+    names(&error, &["per_user.parquet", "\"nobody\"", "test part"]);
+    fs_err::remove_file(&path).unwrap();
+    let error = tiny.call(&["runs", "show", "out", "--user", &row.user]).error();
+    names(&error, &["per_user.parquet", "quintet evaluate"]);
+}
+
 /// A metric as the run wrote it.
 fn value(tiny: &Tiny, run: &str, label: &str, key: &str) -> Option<f64> {
     let text = fs_err::read_to_string(tiny.path(run).join("metrics.json")).unwrap();

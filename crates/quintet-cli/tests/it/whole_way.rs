@@ -65,6 +65,7 @@ fn the_whole_way_at_once_and_stage_by_stage() {
     d.demo("b", "5", "2");
     assert_eq!(d.bytes("a/run/metrics.json"), d.bytes("b/run/metrics.json"));
     assert_eq!(d.bytes("a/run/per_user.json"), d.bytes("b/run/per_user.json"));
+    assert_eq!(d.bytes("a/run/per_user.parquet"), d.bytes("b/run/per_user.parquet"));
     assert_eq!(d.bytes("a/world/interactions.csv"), d.bytes("b/world/interactions.csv"));
     let all = ["popularity", "bpr", "text only", "image only", "audio only", "video only", "fused"];
     assert_eq!(labels(&result), [&all[..], &["ceiling"]].concat());
@@ -192,6 +193,7 @@ fn a_run_has_its_own_folder_by_default() {
         "data.json",
         "metrics.json",
         "per_user.json",
+        "per_user.parquet",
         "run.json",
         "report.html",
     ];

@@ -101,6 +101,14 @@ pub enum PipelineError {
         /// An example.
         first: String,
     },
+    /// A user has no results in a run.
+    #[error("{path}: no user {id:?}; expected one with something in the test part")]
+    NotMeasured {
+        /// The file of the results.
+        path: String,
+        /// The id.
+        id: String,
+    },
     /// An earlier stage has not run.
     #[error("{path} is not there; run `quintet {verb}` first")]
     NotRun {

@@ -16,6 +16,7 @@ use serde_json::Value;
 
 use super::beyond::{beyond, ruled};
 use super::slices::{Kinds, Slicer};
+use super::users::write_users;
 use super::{PipelineError, Prepared, RunConfig, SliceResult, TrainedModel, Workspace};
 use crate::Registries;
 
@@ -147,7 +148,8 @@ pub struct PerUser {
     pub values: BTreeMap<String, Vec<f64>>,
 }
 
-/// Measures every model on the test part and writes `metrics.json` and `per_user.json`.
+/// Measures every model on the test part and writes `metrics.json`, `per_user.json` and
+/// `per_user.parquet`.
 ///
 /// # Errors
 /// A metric is unknown, a model gives a score that is not a number, a file cannot be written.
@@ -158,10 +160,13 @@ pub fn evaluate_stage(
     registries: &Registries,
     workspace: &Workspace,
 ) -> Result<RunResult, PipelineError> {
-    let (result, per_user) = evaluate_models(config, prepared, models, registries)?;
+    let (result, per_user, evaluations) = measure(config, prepared, models, registries)?;
+    let labels: Vec<&str> = models.iter().map(|m| m.label.as_str()).collect();
+    write_users(config, prepared, (&labels, &evaluations), workspace)?;
+    write_atomic(&workspace.file("per_user.json"), &serde_json::to_vec(&per_user)?)?;
+    // The last one: where it stands, the others do.
     let bytes = serde_json::to_vec_pretty(&result)?;
     write_atomic(&workspace.file("metrics.json"), &bytes)?;
-    write_atomic(&workspace.file("per_user.json"), &serde_json::to_vec(&per_user)?)?;
     Ok(result)
 }
 
@@ -175,6 +180,19 @@ pub fn evaluate_models(
     models: &[TrainedModel],
     registries: &Registries,
 ) -> Result<(RunResult, PerUser), PipelineError> {
+    let (result, per_user, _) = measure(config, prepared, models, registries)?;
+    Ok((result, per_user))
+}
+
+/// What is told of the models, and what it was told from.
+type Measured = (RunResult, PerUser, Vec<Evaluation<Test>>);
+
+fn measure(
+    config: &RunConfig,
+    prepared: &Prepared,
+    models: &[TrainedModel],
+    registries: &Registries,
+) -> Result<Measured, PipelineError> {
     let bench = Bench::new(config, prepared, registries)?;
     let evaluations: Vec<Evaluation<Test>> =
         models.iter().map(|m| bench.warm(m.model.as_ref())).collect::<Result<_, _>>()?;
@@ -212,7 +230,7 @@ pub fn evaluate_models(
         users: users.len(),
         models: results,
     };
-    Ok((result, per_user))
+    Ok((result, per_user, evaluations))
 }
 
 /// Column means over the rows that are not all zero.

@@ -5,7 +5,7 @@
 //! | [`ingest_stage`] | sources | `dataset/` |
 //! | [`encode_stage`] | `dataset/` | `features/`, `cache/` |
 //! | [`train_stage`] | both | `models/<label>/` |
-//! | [`evaluate_stage`] | all of them | `metrics.json`, `per_user.json` |
+//! | [`evaluate_stage`] | all of them | `metrics.json`, `per_user.json`, `per_user.parquet` |
 //! | [`examples_stage`] | all of them | `examples.json` |
 //! | [`rate_stage`] | `dataset/` | `models/<label>/`, `ratings.json` |
 //! | [`write_report`] | what the others wrote | `report.html` |
@@ -37,6 +37,7 @@ mod stages;
 mod thumbnail;
 mod train;
 mod tune;
+mod users;
 mod weights;
 
 pub use attributes::AttributesSpec;
