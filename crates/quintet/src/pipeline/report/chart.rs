@@ -78,6 +78,54 @@ pub(super) fn curves(title: &str, y: &str, curves: &[Curve]) -> String {
     })
 }
 
+/// A point that goes from one place to another.
+pub(super) struct Move {
+    /// Position in [`COLOURS`].
+    pub(super) colour: usize,
+    pub(super) before: (f64, f64),
+    pub(super) after: (f64, f64),
+}
+
+/// Points in a plane, each with where it was: a ring before, a dot after, a line between.
+pub(super) fn moves(title: &str, x: &str, y: &str, moves: &[Move]) -> String {
+    let finite = |p: &(f64, f64)| p.0.is_finite() && p.1.is_finite();
+    let shown = || moves.iter().filter(|m| finite(&m.before) && finite(&m.after));
+    let ends = || shown().flat_map(|m| [m.before, m.after]);
+    let padded = |(low, high): (f64, f64)| {
+        let room = (high - low) * 0.06;
+        low - room..high + room
+    };
+    let (across, up) = (padded(range(ends().map(|p| p.0))), padded(range(ends().map(|p| p.1))));
+    draw(title, (WIDTH, HEIGHT), |root| {
+        let mut chart = ChartBuilder::on(root)
+            .margin(8)
+            .x_label_area_size(BELOW)
+            .y_label_area_size(NUMBERS)
+            .build_cartesian_2d(across, up)?;
+        chart
+            .configure_mesh()
+            .bold_line_style(BLACK.mix(0.15))
+            .light_line_style(TRANSPARENT)
+            .axis_style(BLACK.mix(0.5))
+            .label_style(FONT)
+            .x_labels(6)
+            .y_labels(6)
+            .x_desc(x)
+            .y_desc(y)
+            .x_label_formatter(&|v| short(*v))
+            .y_label_formatter(&|v| short(*v))
+            .draw()?;
+        for Move { colour: number, before, after } in shown() {
+            let colour = colour(*number);
+            let line = [*before, *after];
+            chart.draw_series([PathElement::new(line, colour.stroke_width(2))])?;
+            chart.draw_series([Circle::new(*before, 5, colour.stroke_width(2))])?;
+            chart.draw_series([Circle::new(*after, 5, colour.filled())])?;
+        }
+        Ok(())
+    })
+}
+
 /// A point with its interval in each row.
 pub(super) fn intervals(title: &str, x: &str, rows: &[(&str, Interval)]) -> String {
     let ends = rows.iter().flat_map(|(_, i)| [i.lower, i.upper, i.mean]);
@@ -208,11 +256,15 @@ mod tests {
     fn charts_of_nothing_and_of_no_numbers_are_drawn() {
         let i = |mean: f64| Interval { mean, lower: mean, upper: mean };
         let curve = |points| Curve { colour: 9, points, mark: Some((1.0, 0.5)) };
+        let way = |before, after| Move { colour: 9, before, after };
         let all = [
             curves("a <b>", "y", &[]),
             curves("a <b>", "y", &[curve(vec![])]),
             curves("a <b>", "y", &[curve(vec![(1.0, f64::NAN), (2.0, f64::INFINITY)])]),
             curves("a <b>", "y", &[curve((0..5_000).map(|e| (e as f64, 1.0)).collect())]),
+            moves("a <b>", "x", "y", &[]),
+            moves("a <b>", "x", "y", &[way((0.1, 0.2), (0.3, f64::NAN))]),
+            moves("a <b>", "x", "y", &[way((0.1, 0.2), (0.1, 0.2)), way((0.0, 1.0), (1.0, 0.0))]),
             intervals("a <b>", "x", &[]),
             intervals("a <b>", "x", &[("one", i(0.5)), ("none", i(f64::NAN))]),
         ];

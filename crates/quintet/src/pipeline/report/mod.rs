@@ -10,6 +10,7 @@ mod lists;
 mod markup;
 mod paired;
 mod results;
+mod rules;
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -150,6 +151,7 @@ fn page(told: &Told) -> String {
     about::tiles(&mut out, told);
     heading(&mut out, "Results");
     results::write(&mut out, told);
+    rules::write(&mut out, told);
     curves::write(&mut out, told);
     lists::write(&mut out, told);
     about::write(&mut out, told);

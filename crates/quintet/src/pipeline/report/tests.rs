@@ -180,3 +180,27 @@ fn an_address_that_holds_no_picture_is_left_out() {
     examples.pictures.insert(HOSTILE.into(), "https://example.org/x.png".into());
     assert!(!check(&page(&told)).iter().any(|n| n == "img"));
 }
+
+#[test]
+fn rules_are_drawn_from_the_lists_before_them_to_those_after() {
+    let mut told = told();
+    assert!(!page(&told).contains("before and after"));
+    for model in &mut told.result.models[1..] {
+        model.ruled = [("ndcg@10", 0.15), ("ild_text@10", 0.75)]
+            .map(|(key, value)| (key.to_owned(), value))
+            .into();
+    }
+    let page = page(&told);
+    check(&page);
+    let section = &page[page.find("Lists before and after the rules").unwrap()..];
+    let svg = &section[section.find("<svg").unwrap()..section.find("</svg>").unwrap()];
+    // Two models, each a ring and a dot.
+    assert_eq!(svg.matches("<circle").count(), 4, "{svg}");
+    assert!(section.contains("NDCG@10 and diversity by text, before and after"));
+    assert!(!section.contains("diversity by image, before and after"));
+    assert!(section.contains("0.5000 → 0.7500"), "{section}");
+    // Without NDCG before the rules there is no way to draw.
+    told.result.models[1].test.remove("ndcg@10");
+    told.result.models[2].test.remove("ndcg@10");
+    assert!(!super::page(&told).contains("<figcaption>NDCG@10 and"));
+}
