@@ -111,14 +111,12 @@ impl CheckpointStore {
         if temporary.exists() {
             fs_err::remove_dir_all(&temporary)?;
         }
-        fs_err::create_dir_all(&temporary)?;
-        write_state(&temporary.join("trainer.safetensors"), &checkpoint.trainer)?;
-        write_state(&temporary.join("best.safetensors"), &checkpoint.best)?;
-        let state = LoopState { stopper: checkpoint.stopper.clone(), log: checkpoint.log.clone() };
-        write_synced(&temporary.join("loop.json"), &serde_json::to_vec_pretty(&state)?)?;
-        let manifest = self.manifest(&temporary, checkpoint.epoch)?;
-        write_synced(&temporary.join("MANIFEST.json"), &serde_json::to_vec_pretty(&manifest)?)?;
-        sync_dir(&temporary)?;
+        let filled = self.fill(&temporary, checkpoint);
+        if filled.is_err() {
+            // A disk that is full should not keep half a checkpoint too; the first error tells.
+            let _ = fs_err::remove_dir_all(&temporary);
+        }
+        filled?;
         if target.exists() {
             fs_err::remove_dir_all(&target)?;
         }
@@ -129,6 +127,18 @@ impl CheckpointStore {
             fs_err::remove_dir_all(self.dir.join(old))?;
         }
         Ok(())
+    }
+
+    /// Writes and flushes the files of a checkpoint, the manifest last.
+    fn fill(&self, temporary: &Path, checkpoint: &Checkpoint) -> Result<(), TrainError> {
+        fs_err::create_dir_all(temporary)?;
+        write_state(&temporary.join("trainer.safetensors"), &checkpoint.trainer)?;
+        write_state(&temporary.join("best.safetensors"), &checkpoint.best)?;
+        let state = LoopState { stopper: checkpoint.stopper.clone(), log: checkpoint.log.clone() };
+        write_synced(&temporary.join("loop.json"), &serde_json::to_vec_pretty(&state)?)?;
+        let manifest = self.manifest(temporary, checkpoint.epoch)?;
+        write_synced(&temporary.join("MANIFEST.json"), &serde_json::to_vec_pretty(&manifest)?)?;
+        sync_dir(temporary)
     }
 
     /// The newest whole checkpoint, and a note for each damaged one that was passed over.
