@@ -10,6 +10,8 @@ mod bad_run_file;
 mod crashes;
 mod exports;
 mod foreign_features;
+#[cfg(unix)]
+mod full_disk;
 mod fusion;
 mod guess;
 mod help;
