@@ -16,10 +16,9 @@
 //! dim))`.
 
 use burn::prelude::*;
-use burn::tensor::activation::sigmoid;
 use quintet_core::{Matrix, ModelState};
 use quintet_tensor::{
-    Fit, FitContext, FitError, Fitting, Layer, Linear, ModelEntry, TrainingData, Weight,
+    Fit, FitContext, FitError, Fitting, GruCell, Layer, ModelEntry, TrainingData, Weight,
     add_scaled, parse_params,
 };
 use rand::Rng;
@@ -128,46 +127,15 @@ impl Fit for Gru4RecConfig {
     }
 }
 
-/// One recurrent layer; the blocks of its arrays are the reset and the update gate and the new
-/// state.
-struct Cell {
-    /// `[dim, 3 dim]`, from the input.
-    input: Linear,
-    /// `[dim, 3 dim]`, from the state.
-    inner: Linear,
-}
-
-impl Cell {
-    /// The next state, `[rows, dim]`; `h` is none at the start.
-    fn step(&self, x: Tensor<2>, h: Option<Tensor<2>>) -> Tensor<2> {
-        let [rows, dim] = x.dims();
-        let input = self.input.forward(x);
-        let inner = match &h {
-            Some(h) => self.inner.forward(h.clone()),
-            None => self.inner.bias.tensor().expand([rows, 3 * dim]),
-        };
-        let block = |x: &Tensor<2>, from: usize, n: usize| x.clone().narrow(1, from * dim, n * dim);
-        let gates = sigmoid(block(&input, 0, 2) + block(&inner, 0, 2));
-        let (r, z) = (block(&gates, 0, 1), block(&gates, 1, 1));
-        let new = (block(&input, 2, 1) + r * block(&inner, 2, 1)).tanh();
-        match h {
-            Some(h) => new.clone() + z * (h - new),
-            None => new.clone() - z * new,
-        }
-    }
-}
-
 /// The network.
 struct Gru4Rec {
-    cells: Vec<Cell>,
+    cells: Vec<GruCell>,
     max_len: usize,
 }
 
 impl Gru4Rec {
     fn new(config: &Gru4RecConfig, rng: &mut impl Rng, device: &Device) -> Self {
-        let dim = config.dim;
-        let mut linear = || Linear::new(dim, 3 * dim, rng, device);
-        let cells = (0..config.layers).map(|_| Cell { input: linear(), inner: linear() });
+        let cells = (0..config.layers).map(|_| GruCell::new(config.dim, rng, device));
         Self { cells: cells.collect(), max_len: config.max_len }
     }
 }
@@ -176,17 +144,13 @@ impl Layer for Gru4Rec {
     fn weights(&self) -> Vec<(String, &Weight)> {
         let mut all = Vec::new();
         for (at, cell) in self.cells.iter().enumerate() {
-            for (name, layer) in [("input", &cell.input), ("inner", &cell.inner)] {
-                let own = layer.weights().into_iter();
-                all.extend(own.map(|(part, w)| (format!("{at}.{name}.{part}"), w)));
-            }
+            all.extend(cell.weights().into_iter().map(|(name, w)| (format!("{at}.{name}"), w)));
         }
         all
     }
 
     fn weights_mut(&mut self) -> Vec<&mut Weight> {
-        let layers = self.cells.iter_mut().flat_map(|cell| [&mut cell.input, &mut cell.inner]);
-        layers.flat_map(Layer::weights_mut).collect()
+        self.cells.iter_mut().flat_map(Layer::weights_mut).collect()
     }
 }
 

@@ -43,7 +43,7 @@ pub use bpr::BprConfig;
 pub use bpr_sgd::BprSgdConfig;
 pub use ease::{EaseConfig, Precision};
 pub use ease_sparse::EaseSparseConfig;
-pub use federated_bpr::{FederatedBprConfig, epsilon};
+pub use federated_bpr::FederatedBprConfig;
 pub use gru4rec::Gru4RecConfig;
 pub use hybrid_mf::{HybridLoss, HybridMfConfig, Schedule};
 pub use ials::{Confidence, Ials, IalsConfig, InitialFactors, Solver};

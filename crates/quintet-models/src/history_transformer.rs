@@ -1,4 +1,4 @@
-//! A transformer over what somebody did, with item vectors of ids, of fused content, or of both.
+//! A transformer, or a recurrent network, over what somebody did, with item vectors of ids, of fused content, or of both.
 //!
 //! Kang & McAuley, "Self-Attentive Sequential Recommendation", ICDM 2018, in the pre-norm form;
 //! item vectors of content after Yuan et al., "Where to Go Next for Recommender Systems? ID- vs.
@@ -16,6 +16,10 @@
 //! in_batch: the same over what comes next anywhere in the batch, s - ln q, without other items of
 //!           the user
 //! ```
+//! `body = "gru"` reads with recurrent layers instead, GRU4Rec (Hidasi et al., ICLR 2016) with item
+//! vectors of content as above (Hidasi et al., "Parallel Recurrent Neural Network Architectures for
+//! Feature-rich Session-based Recommendations", RecSys 2016, has a network for each kind of
+//! features instead): `h ← GRU(drop(√dim · v), h)`, `s(t, j) = drop(h_t) · v_j`, no positions.
 //! With `id_content`, ids are dropped with probability `id_dropout`, and an item without training
 //! interactions has none: content alone ranks it. With `content` there are no ids.
 //! Differences: all of a long history is learned from, in stretches; positions count from the last
@@ -74,6 +78,17 @@ impl ItemVectors {
     }
 }
 
+/// What reads a history.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HistoryBody {
+    /// Attention blocks.
+    #[default]
+    Transformer,
+    /// Recurrent layers.
+    Gru,
+}
+
 /// What the next item is told apart from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -91,9 +106,11 @@ pub enum HistoryLoss {
 pub struct HistoryTransformerConfig {
     /// Width of the item vectors and of the network.
     pub dim: usize,
-    /// Attention blocks.
+    /// What reads a history: `transformer` or `gru`.
+    pub body: HistoryBody,
+    /// Attention blocks, or recurrent layers.
     pub blocks: usize,
-    /// Attention heads; they divide `dim`.
+    /// Attention heads; they divide `dim`. Not read by `gru`.
     pub heads: usize,
     /// Most items that are looked back at.
     pub max_len: usize,
@@ -127,6 +144,7 @@ impl Default for HistoryTransformerConfig {
     fn default() -> Self {
         Self {
             dim: 64,
+            body: HistoryBody::Transformer,
             blocks: 2,
             heads: 1,
             max_len: 50,
@@ -149,7 +167,7 @@ impl Default for HistoryTransformerConfig {
 pub(crate) fn entry() -> ModelEntry {
     ModelEntry {
         name: NAME,
-        summary: "the next item by self-attention over ids and fused content (Kang 2018)",
+        summary: "the next item by self-attention or a GRU over ids and fused content (Kang 2018)",
         build: |params| Ok(Box::new(parse_params::<HistoryTransformerConfig>(NAME, params)?)),
         load: |state| Ok(Box::new(HistoryModel::load(state)?)),
         // Softmax over all items would learn the order of the toy world instead of its groups.

@@ -1,10 +1,11 @@
 //! A batch of interactions and the items that compete for them in a softmax.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use burn::tensor::{Bool, Tensor, TensorData};
 use quintet_core::{Interactions, UserIdx};
-use quintet_tensor::{index_tensor, softmax_rows, unique_ids};
+use quintet_tensor::{index_tensor, shard_ranges, softmax_rows, unique_ids};
 use serde::{Deserialize, Serialize};
 
 /// Which items compete in the softmax.
@@ -73,6 +74,47 @@ impl SoftmaxBatch {
             candidates,
             hidden,
         }
+    }
+
+    /// The items of one user, each against `drawn`, some of the `rest` items that the user does not
+    /// have: drawn with equal chance, so each stands for `rest / drawn` of them.
+    pub(crate) fn of_user(user: u32, own: &[u32], drawn: &[u32], rest: usize) -> Self {
+        let candidates = unique_ids(&[own, drawn].concat()).0;
+        let targets: Vec<u32> =
+            own.iter().map(|item| candidates.partition_point(|c| c < item) as u32).collect();
+        let mine: Vec<bool> = candidates.iter().map(|c| own.contains(c)).collect();
+        let mut hidden = Vec::with_capacity(own.len() * candidates.len());
+        for item in own {
+            hidden.extend(candidates.iter().zip(&mine).map(|(c, mine)| *mine && c != item));
+        }
+        let chance = (drawn.len().max(1) as f32 / rest.max(1) as f32).ln();
+        Self {
+            users: vec![user],
+            user_places: vec![0; own.len()],
+            log_q: mine.iter().map(|mine| if *mine { 0.0 } else { chance }).collect(),
+            candidates,
+            targets,
+            hidden,
+        }
+    }
+
+    /// The same batch in at most `workers` parts, against the candidates of all of it.
+    pub(crate) fn shards(&self, workers: usize) -> Vec<Self> {
+        let n = self.candidates.len();
+        let part = |range: Range<usize>| {
+            let of: Vec<u32> =
+                self.user_places[range.clone()].iter().map(|u| self.users[*u as usize]).collect();
+            let (users, user_places) = unique_ids(&of);
+            Self {
+                users,
+                user_places,
+                candidates: self.candidates.clone(),
+                targets: self.targets[range.clone()].to_vec(),
+                hidden: self.hidden[range.start * n..range.end * n].to_vec(),
+                log_q: self.log_q.clone(),
+            }
+        };
+        shard_ranges(self.len(), workers).into_iter().map(part).collect()
     }
 
     /// Number of interactions.

@@ -10,22 +10,24 @@
 //! without training interactions is scored in just that form.
 //! Cost: one step `O(candidates · Σ d_m · dim + batch · candidates · dim)`.
 
-use burn::tensor::{Device, Tensor, TensorData};
-use quintet_core::{Interactions, Matrix, Modality, ModelState, Recommender};
+pub(crate) mod step;
+#[cfg(test)]
+mod tests;
+
+use burn::tensor::Device;
+use quintet_core::{Interactions, Matrix, Modality, ModelState, Recommender, SeedStream};
 use quintet_tensor::{
     Adam, AdamConfig, EmbeddingTable, EpochStats, Fit, FitContext, FitError, Fitting, Fusion,
     Layer, ModelEntry, Robust, Trainer, TrainingData, Weight, check_interactions,
-    check_training_params, index_tensor, load_weights, loss_value, parse_params, robust_mean,
-    run_epoch, save_weights, squared_penalty, step_table,
+    check_training_params, check_workers, load_weights, parse_params, run_epoch, save_weights,
 };
 use rand::RngExt;
 use rand::seq::SliceRandom;
-use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::content::Content;
-use crate::content_model::{ContentModel, Ids, Recipe, auxiliary, scaled};
+use crate::content_model::{ContentModel, Ids, Recipe};
 use crate::graph::robust_in_range;
 use crate::softmax_batch::{Candidates, SoftmaxBatch};
 
@@ -62,6 +64,10 @@ pub struct TwoTowerConfig {
     /// Decoupled weight decay of the fusion layer, times `lr` a step. Strong by default: a few
     /// hundred items would otherwise be learned by heart.
     pub fusion_decay: f32,
+    /// Shards of a batch, computed at once; their gradients are added and make one step. Each
+    /// meets the candidates of the whole batch. 1 cuts nothing; with more, a penalty that a fusion
+    /// layer has of its own is a mean over shards, and `robust` leaves out a share of each shard.
+    pub workers: usize,
 }
 
 impl Default for TwoTowerConfig {
@@ -80,6 +86,7 @@ impl Default for TwoTowerConfig {
             l2: 1e-2,
             head_weight: 0.25,
             fusion_decay: 4.0,
+            workers: 1,
         }
     }
 }
@@ -95,8 +102,8 @@ pub(crate) fn entry() -> ModelEntry {
 }
 
 /// The fusion layer, and what stands in for a dropped id.
-struct ItemTower {
-    fusion: Box<dyn Fusion>,
+pub(crate) struct ItemTower {
+    pub(crate) fusion: Box<dyn Fusion>,
     /// What fused vectors are multiplied by. Fusion layers give numbers of order one, so rows of
     /// length `sqrt(dim)`: beside them ids would learn too slowly, and content would be learned
     /// by heart before ids say anything.
@@ -110,6 +117,31 @@ struct ItemTower {
 /// Adam moves every weight by about `lr` a step. Two single numbers that have to travel far, not
 /// finely, are stored this much smaller than they act.
 const FAST: f32 = 3.0;
+
+impl ItemTower {
+    pub(crate) fn new(
+        recipe: &Recipe,
+        content: &Content,
+        seed: SeedStream,
+        device: &Device,
+    ) -> Result<Self, FitError> {
+        Ok(Self {
+            fusion: recipe.layer(content.map(), seed, device)?,
+            scale: recipe.scale,
+            shared_bias: Weight::new(&Matrix::zeros(1, 1), device),
+            stretch: Weight::new(&Matrix::zeros(1, 1), device),
+        })
+    }
+
+    /// The way to items without an id, as it is trained.
+    pub(crate) fn recipe(&self, start: Recipe) -> Result<Recipe, FitError> {
+        let number = |w: &Weight| -> Result<f32, FitError> {
+            Ok(FAST * w.to_matrix()?.as_slice().first().copied().unwrap_or(0.0))
+        };
+        let (cold_bias, cold_scale) = (number(&self.shared_bias)?, number(&self.stretch)?.exp());
+        Ok(Recipe { cold_bias, cold_scale, ..start })
+    }
+}
 
 impl Layer for ItemTower {
     fn weights(&self) -> Vec<(String, &Weight)> {
@@ -128,17 +160,22 @@ impl Layer for ItemTower {
     }
 }
 
+/// The item tower of a named fusion layer, `dim` wide, before it is trained.
+pub(crate) fn tower_recipe((fusion, params): (&str, &Value), dim: usize) -> Recipe {
+    Recipe {
+        fusion: fusion.to_owned(),
+        fusion_params: params.clone(),
+        dim,
+        content_at: 0,
+        scale: 1.0 / (dim as f32).sqrt(),
+        cold_scale: 1.0,
+        cold_bias: 0.0,
+    }
+}
+
 impl TwoTowerConfig {
     fn recipe(&self) -> Recipe {
-        Recipe {
-            fusion: self.fusion.clone(),
-            fusion_params: self.fusion_params.clone(),
-            dim: self.dim,
-            content_at: 0,
-            scale: 1.0 / (self.dim as f32).sqrt(),
-            cold_scale: 1.0,
-            cold_bias: 0.0,
-        }
+        tower_recipe((&self.fusion, &self.fusion_params), self.dim)
     }
 }
 
@@ -152,6 +189,17 @@ impl Fit for TwoTowerConfig {
     }
 
     fn start(&self, data: TrainingData<'_>, context: &FitContext) -> Result<Fitting, FitError> {
+        Ok(Fitting::Epochs(Box::new(self.trainer(data, context)?)))
+    }
+}
+
+impl TwoTowerConfig {
+    pub(crate) fn trainer(
+        &self,
+        data: TrainingData<'_>,
+        context: &FitContext,
+    ) -> Result<TwoTowerTrainer, FitError> {
+        check_workers(NAME, self.workers)?;
         check_training_params(NAME, self.dim, self.batch_size, self.lr, self.l2)?;
         if !(0.0..1.0).contains(&self.id_dropout) {
             return Err(FitError::Config {
@@ -171,19 +219,15 @@ impl Fit for TwoTowerConfig {
             &device,
         )?;
         let recipe = self.recipe();
-        let fusion = recipe.layer(content.map(), context.seed, &device)?;
+        let tower = || ItemTower::new(&recipe, &content, context.seed, &device);
         let mut rng = context.seed.rng("two-tower-init", 0);
         let adam = AdamConfig::new(self.lr);
-        Ok(Fitting::Epochs(Box::new(TwoTowerTrainer {
+        Ok(TwoTowerTrainer {
             users: EmbeddingTable::new(train.n_users(), 2 * self.dim, adam, &mut rng),
             ids: EmbeddingTable::new(train.n_items(), self.dim, adam, &mut rng),
             bias: EmbeddingTable::from_matrix(Matrix::zeros(train.n_items(), 1), adam),
-            tower: ItemTower {
-                fusion,
-                scale: recipe.scale,
-                shared_bias: Weight::new(&Matrix::zeros(1, 1), &device),
-                stretch: Weight::new(&Matrix::zeros(1, 1), &device),
-            },
+            tower: tower()?,
+            replicas: (1..self.workers).map(|_| tower()).collect::<Result<_, _>>()?,
             optimiser: Adam::new(AdamConfig { weight_decay: self.fusion_decay, ..adam }),
             counts: train.item_counts(),
             content,
@@ -192,15 +236,17 @@ impl Fit for TwoTowerConfig {
             config: self.clone(),
             context: context.clone(),
             device,
-        })))
+        })
     }
 }
 
-struct TwoTowerTrainer {
+pub(crate) struct TwoTowerTrainer {
     users: EmbeddingTable,
     ids: EmbeddingTable,
     bias: EmbeddingTable,
     tower: ItemTower,
+    /// The tower again for every shard but the first.
+    replicas: Vec<ItemTower>,
     optimiser: Adam,
     content: Content,
     counts: Vec<u32>,
@@ -221,44 +267,26 @@ impl TwoTowerTrainer {
         let keep = (0..batch.candidates.len()).map(keep).collect();
         (batch, keep)
     }
+}
 
-    fn step(
+#[cfg(test)]
+impl TwoTowerTrainer {
+    /// Puts other start values in place.
+    pub(crate) fn start_from(
         &mut self,
-        (b, keep): (&SoftmaxBatch, &[f32]),
-        rng: &mut ChaCha8Rng,
-    ) -> Result<f64, FitError> {
-        let device = &self.device;
-        let users = self.users.leaf(&b.users, device);
-        let ids = self.ids.leaf(&b.candidates, device);
-        let bias = self.bias.leaf(&b.candidates, device);
-        let keep = TensorData::new(keep.to_vec(), [keep.len(), 1]);
-        let keep = Tensor::<2>::from_data(keep, device);
-        let dropped = keep.clone().neg() + 1.0;
-        let views = self.content.views(&b.candidates, device);
-        let fused = scaled(self.tower.fusion.forward_train(&views, rng), self.tower.scale);
-        let stretch = self.tower.stretch.tensor().mul_scalar(FAST).exp();
-        let factor = dropped.clone() * stretch + keep.clone();
-        let kept_ids = ids.clone() * keep.clone();
-        let biases =
-            bias.clone() * keep + dropped * self.tower.shared_bias.tensor().mul_scalar(FAST);
-        let u = users.clone().select(0, index_tensor(&b.user_places, device)); // [batch, 2 dim]
-        let ranked = |content: Tensor<2>| {
-            let rows = vec![content * factor.clone(), kept_ids.clone()];
-            let items = Tensor::cat(rows, 1); // [candidates, 2 dim]
-            let logits = u.clone().matmul(items.transpose()) + biases.clone().transpose();
-            robust_mean(self.robust, b.rows(logits), None)
-        };
-        let mut loss = ranked(fused.vectors.clone());
-        if let Some(p) = squared_penalty(&[&u, &ids], self.config.l2, b.len()) {
-            loss = loss + p;
-        }
-        loss = loss + auxiliary(&fused, &views, self.config.head_weight, ranked);
-        let mut grads = loss.backward();
-        step_table(&mut self.users, &b.users, &users, &mut grads)?;
-        step_table(&mut self.ids, &b.candidates, &ids, &mut grads)?;
-        step_table(&mut self.bias, &b.candidates, &bias, &mut grads)?;
-        self.optimiser.step(&mut self.tower, &mut grads);
-        loss_value(loss)
+        users: EmbeddingTable,
+        ids: EmbeddingTable,
+        tower: &ItemTower,
+    ) {
+        (self.users, self.ids) = (users, ids);
+        quintet_tensor::copy_weights(tower, &mut self.tower);
+    }
+
+    /// One step on a batch of all ids; the loss before it.
+    pub(crate) fn step_on(&mut self, pairs: &[(u32, u32)]) -> Result<f64, FitError> {
+        let mut rng = self.context.seed.rng("t", 0);
+        let (batch, keep) = self.batch(pairs, &mut rng);
+        self.step((&batch, &keep), &mut rng)
     }
 }
 
@@ -278,11 +306,7 @@ impl Trainer for TwoTowerTrainer {
     }
 
     fn model(&self) -> Result<Box<dyn Recommender>, FitError> {
-        let recipe = Recipe {
-            cold_bias: FAST * self.tower.shared_bias.to_matrix()?.as_slice()[0],
-            cold_scale: (FAST * self.tower.stretch.to_matrix()?.as_slice()[0]).exp(),
-            ..self.config.recipe()
-        };
+        let recipe = self.tower.recipe(self.config.recipe())?;
         let ids = Ids {
             users: self.users.values().clone(),
             items: self.ids.values(),

@@ -15,9 +15,10 @@ use quintet_core::{Interactions, Matrix, Modality, ModelState, Recommender};
 use quintet_data::TripletSampler;
 use quintet_tensor::{
     Adam, AdamConfig, EmbeddingTable, EpochStats, Fit, FitContext, FitError, Fitting, Fusion,
-    ModelEntry, PairBatch, Trainer, TrainingData, bpr_loss, check_interactions,
-    check_training_params, load_weights, loss_value, parse_params, run_epoch, save_weights,
-    score_pairs, squared_penalty, step_table,
+    ModelEntry, PairBatch, RowGradients, Trainer, TrainingData, WeightGradients, bpr_loss,
+    check_interactions, check_training_params, check_workers, copy_weights, load_weights,
+    loss_value, on_workers, parse_params, run_epoch, save_weights, score_pairs, squared_penalty,
+    step_shards,
 };
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
@@ -57,6 +58,9 @@ pub struct VbprConfig {
     pub fusion_params: Value,
     /// How much the heads of a fusion layer that has them count, together.
     pub head_weight: f32,
+    /// Shards of a batch, computed at once; their gradients are added and make one step. 1 cuts
+    /// nothing. A penalty that a fusion layer has of its own is then a mean over shards.
+    pub workers: usize,
 }
 
 impl Default for VbprConfig {
@@ -74,6 +78,7 @@ impl Default for VbprConfig {
             fusion: None,
             fusion_params: Value::Null,
             head_weight: 0.25,
+            workers: 1,
         }
     }
 }
@@ -115,6 +120,17 @@ impl Fit for VbprConfig {
     }
 
     fn start(&self, data: TrainingData<'_>, context: &FitContext) -> Result<Fitting, FitError> {
+        Ok(Fitting::Epochs(Box::new(self.trainer(data, context)?)))
+    }
+}
+
+impl VbprConfig {
+    fn trainer(
+        &self,
+        data: TrainingData<'_>,
+        context: &FitContext,
+    ) -> Result<VbprTrainer, FitError> {
+        check_workers(NAME, self.workers)?;
         check_training_params(
             NAME,
             self.dim.min(self.content_dim),
@@ -141,8 +157,10 @@ impl Fit for VbprConfig {
             }
             Some(_) => self.recipe().layer(content.map(), context.seed, &device)?,
         };
+        let replica = |_| self.recipe().layer(content.map(), context.seed, &device);
+        let replicas = (1..self.workers).map(replica).collect::<Result<_, _>>()?;
         let decayed = AdamConfig { weight_decay: self.projection_decay, ..adam };
-        Ok(Fitting::Epochs(Box::new(VbprTrainer {
+        Ok(VbprTrainer {
             users: EmbeddingTable::new(
                 train.n_users(),
                 self.dim + self.content_dim,
@@ -152,6 +170,7 @@ impl Fit for VbprConfig {
             items: EmbeddingTable::new(train.n_items(), self.dim, adam, &mut rng),
             bias: EmbeddingTable::from_matrix(Matrix::zeros(train.n_items(), 1), adam),
             fusion,
+            replicas,
             optimiser: Adam::new(decayed),
             content,
             sampler: Arc::new(TripletSampler::new(train)),
@@ -159,7 +178,7 @@ impl Fit for VbprConfig {
             config: self.clone(),
             context: context.clone(),
             device,
-        })))
+        })
     }
 }
 
@@ -168,6 +187,8 @@ struct VbprTrainer {
     items: EmbeddingTable,
     bias: EmbeddingTable,
     fusion: Box<dyn Fusion>,
+    /// The fusion layer again for every shard but the first.
+    replicas: Vec<Box<dyn Fusion>>,
     optimiser: Adam,
     content: Content,
     sampler: Arc<TripletSampler>,
@@ -177,14 +198,29 @@ struct VbprTrainer {
     device: Device,
 }
 
+/// What a shard adds to a step.
+struct Part {
+    loss: f64,
+    users: Option<RowGradients>,
+    items: Option<RowGradients>,
+    bias: Option<RowGradients>,
+    weights: WeightGradients,
+}
+
 impl VbprTrainer {
-    fn step(&mut self, batch: &PairBatch, rng: &mut ChaCha8Rng) -> Result<f64, FitError> {
+    /// Loss and gradients of a shard that is this `share` of its batch.
+    fn part(
+        &self,
+        fusion: &dyn Fusion,
+        (batch, share): (&PairBatch, f32),
+        rng: &mut ChaCha8Rng,
+    ) -> Result<Part, FitError> {
         let device = &self.device;
         let users = self.users.leaf(&batch.users, device);
         let items = self.items.leaf(&batch.items, device);
         let bias = self.bias.leaf(&batch.items, device);
         let views = self.content.views(&batch.items, device);
-        let fused = scaled(self.fusion.forward_train(&views, rng), self.config.recipe().scale);
+        let fused = scaled(fusion.forward_train(&views, rng), self.config.recipe().scale);
         let u = batch.pick_users(users.clone(), device);
         let ranked = |content: Tensor<2>| {
             let rows = Tensor::cat(vec![items.clone(), content], 1); // [items, dim + content_dim]
@@ -203,12 +239,47 @@ impl VbprTrainer {
             loss = loss + penalty;
         }
         loss = loss + auxiliary(&fused, &views, self.config.head_weight, |v| ranked(v).0);
+        let loss = loss.mul_scalar(share);
         let mut grads = loss.backward();
-        step_table(&mut self.users, &batch.users, &users, &mut grads)?;
-        step_table(&mut self.items, &batch.items, &items, &mut grads)?;
-        step_table(&mut self.bias, &batch.items, &bias, &mut grads)?;
-        self.optimiser.step(&mut *self.fusion, &mut grads);
-        loss_value(loss)
+        Ok(Part {
+            users: RowGradients::take(&batch.users, &users, &mut grads)?,
+            items: RowGradients::take(&batch.items, &items, &mut grads)?,
+            bias: RowGradients::take(&batch.items, &bias, &mut grads)?,
+            weights: WeightGradients::take(fusion, &mut grads),
+            loss: loss_value(loss)?,
+        })
+    }
+
+    fn step(&mut self, batch: &PairBatch, rng: &mut ChaCha8Rng) -> Result<f64, FitError> {
+        let shards = match self.config.workers {
+            1 => vec![batch.clone()],
+            workers => batch.shards(workers),
+        };
+        for replica in &mut self.replicas {
+            copy_weights(&*self.fusion, &mut **replica);
+        }
+        let parts = on_workers(rng, &shards, |k, shard, rng| {
+            let fusion = if k == 0 { &self.fusion } else { &self.replicas[k - 1] };
+            let share = shard.len() as f32 / batch.len().max(1) as f32;
+            self.part(&**fusion, (shard, share), rng)
+        })?;
+        let mut loss = 0.0;
+        let (mut users, mut items, mut bias) = (Vec::new(), Vec::new(), Vec::new());
+        let mut weights = Vec::new();
+        for part in parts {
+            loss += part.loss;
+            users.push(part.users);
+            items.push(part.items);
+            bias.push(part.bias);
+            weights.push(part.weights);
+        }
+        step_shards(&mut self.users, users);
+        step_shards(&mut self.items, items);
+        step_shards(&mut self.bias, bias);
+        if let Some(sum) = WeightGradients::sum(weights) {
+            self.optimiser.step_gradients(&mut *self.fusion, sum);
+        }
+        Ok(loss)
     }
 }
 
@@ -258,5 +329,70 @@ impl Trainer for VbprTrainer {
             + self.items.n_parameters()
             + self.bias.n_parameters()
             + self.fusion.n_parameters()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parity::context;
+    use quintet_testkit::World;
+
+    fn trainer(world: &World, workers: usize) -> VbprTrainer {
+        let config =
+            VbprConfig { dim: 8, content_dim: 6, batch_size: 96, workers, ..VbprConfig::default() };
+        config.trainer(world.data(), &context()).unwrap()
+    }
+
+    /// State after one step; the first moments are a tenth of its gradients.
+    fn after_a_step(world: &World, workers: usize) -> (f64, ModelState) {
+        let mut trainer = trainer(world, workers);
+        let mut rng = context().seed.rng("t", 0);
+        let drawn = trainer.sampler.epoch(context().seed, 1, 96).next().unwrap();
+        let batch = PairBatch::new(&drawn.users, &drawn.positives, &drawn.negatives);
+        let loss = trainer.step(&batch, &mut rng).unwrap();
+        (loss, trainer.save().unwrap())
+    }
+
+    #[test]
+    fn gradients_of_several_workers_are_those_of_one() {
+        let world = World::new();
+        let (loss, one) = after_a_step(&world, 1);
+        for workers in [2, 3, 96, 200] {
+            let (sharded, several) = after_a_step(&world, workers);
+            assert!((loss - sharded).abs() < 1e-5, "{loss} {sharded}");
+            let mut compared = 0;
+            for key in one.tensors.keys().filter(|key| key.ends_with(".m")) {
+                let (a, b) = (one.matrix(key).unwrap(), several.matrix(key).unwrap());
+                for (a, b) in a.as_slice().iter().zip(b.as_slice()) {
+                    assert!((a - b).abs() < 1e-6, "{workers} {key}: {a} {b}");
+                    compared += usize::from(*a != 0.0);
+                }
+            }
+            assert!(compared > 300, "{compared} gradients that are not zero");
+        }
+    }
+
+    #[test]
+    fn threads_change_no_bit_and_neither_does_a_pause() {
+        let world = World::new();
+        let run = |threads: usize, pause: bool| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| {
+                let mut now = trainer(&world, 3);
+                for epoch in 1..=3 {
+                    now.epoch(epoch).unwrap();
+                    if pause {
+                        let state = now.save().unwrap();
+                        now = trainer(&world, 3);
+                        now.load(&state).unwrap();
+                    }
+                }
+                now.save().unwrap()
+            })
+        };
+        let one = run(1, false);
+        assert_eq!(one, run(4, false));
+        assert_eq!(one, run(2, true));
     }
 }

@@ -13,6 +13,7 @@ mod fusion;
 #[cfg(any(feature = "wgpu", feature = "cuda"))]
 mod gpu;
 mod graph;
+mod gru_cell;
 mod host;
 mod layer;
 mod nearest;
@@ -26,7 +27,9 @@ mod optim_fused;
 mod optimiser;
 mod pair_kernels;
 mod pairwise;
+mod privacy;
 mod selfcheck;
+mod shards;
 mod slices;
 mod table;
 #[cfg(feature = "flex")]
@@ -51,6 +54,7 @@ pub use fit::{
 };
 pub use fusion::{BuildFusion, Fused, Fusion, FusionEntry, FusionShape, ShareKind, knock_out};
 pub use graph::{NodeGradients, Propagation, PropagationScratch};
+pub use gru_cell::GruCell;
 pub use host::{index_tensor, matrix_to_tensor, tensor_to_matrix, tensor_to_vec};
 pub use layer::{
     Layer, LayerNorm, Linear, Weight, load_weights, normal_matrix, save_weights, xavier_normal,
@@ -76,7 +80,11 @@ pub use pairwise::{
     PairBatch, UnusedBias, check_interactions, check_training_params, clear_unused_items,
     loss_value, run_epoch, score_pairs, squared_penalty, step_table,
 };
+pub use privacy::{Federation, epsilon};
 pub use selfcheck::{SelfCheck, self_check};
+pub use shards::{
+    RowGradients, check_workers, copy_weights, on_workers, shard_ranges, step_shards,
+};
 pub use slices::{add_outer, add_product, add_scaled, dot};
 pub use table::{EmbeddingTable, unique_ids};
 pub use views::Views;

@@ -8,7 +8,7 @@ use burn::tensor::Gradients;
 use quintet_core::{Matrix, ModelState};
 use serde::{Deserialize, Serialize};
 
-use crate::{FitError, Layer, Weight, matrix_to_tensor, tensor_to_matrix};
+use crate::{FitError, Layer, Weight, WeightGradients, matrix_to_tensor, tensor_to_matrix};
 
 /// Step size and moments.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -62,6 +62,11 @@ impl Adam {
         let take = |(_, weight): (String, &Weight)| weight.tensor().grad_remove(grads);
         let found = layer.weights().into_iter().map(take).collect();
         self.step_with(layer, found);
+    }
+
+    /// As [`Adam::step`], with gradients that were taken before, such as a sum over shards.
+    pub fn step_gradients(&mut self, layer: &mut (impl Layer + ?Sized), grads: WeightGradients) {
+        self.step_with(layer, grads.into_parts());
     }
 
     /// As [`Adam::step`], with the gradient of each weight, in their order.

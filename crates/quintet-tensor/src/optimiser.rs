@@ -208,6 +208,21 @@ impl WeightGradients {
         Self(layer.weights().into_iter().map(take).collect())
     }
 
+    /// Takes gradients on a device without autodiff, in the order of the weights.
+    pub fn of(grads: Vec<Option<Tensor<2>>>) -> Self {
+        Self(grads)
+    }
+
+    /// The gradient of each weight.
+    pub(crate) fn into_parts(self) -> Vec<Option<Tensor<2>>> {
+        self.0
+    }
+
+    /// The sum over shards, added in their order; none of no shard.
+    pub fn sum(parts: impl IntoIterator<Item = Self>) -> Option<Self> {
+        parts.into_iter().reduce(Self::plus)
+    }
+
     /// Adds others, weight by weight.
     pub fn plus(self, others: Self) -> Self {
         let sum = |(a, b): (Option<Tensor<2>>, Option<Tensor<2>>)| match (a, b) {

@@ -1,5 +1,7 @@
 //! What the pairwise models share: a batch of triples as unique rows, and the epoch around it.
 
+use std::ops::Range;
+
 use burn::tensor::{Device, Gradients, Int, Tensor};
 use quintet_core::{Interactions, Matrix};
 
@@ -28,6 +30,20 @@ impl PairBatch {
         let both: Vec<u32> = positives.iter().chain(negatives).copied().collect();
         let (items, item_places) = unique_ids(&both);
         Self { users, items, user_places, item_places }
+    }
+
+    /// The same triples in at most `workers` batches, in their order.
+    pub fn shards(&self, workers: usize) -> Vec<Self> {
+        let (n, at) = (self.len(), |ids: &[u32], place: &u32| ids[*place as usize]);
+        let part = |range: Range<usize>| {
+            let users: Vec<u32> =
+                self.user_places[range.clone()].iter().map(|p| at(&self.users, p)).collect();
+            let items = |places: &[u32]| -> Vec<u32> {
+                places[range.clone()].iter().map(|p| at(&self.items, p)).collect()
+            };
+            Self::new(&users, &items(&self.item_places[..n]), &items(&self.item_places[n..]))
+        };
+        crate::shard_ranges(n, workers).into_iter().map(part).collect()
     }
 
     /// Number of triples.

@@ -76,7 +76,7 @@ fn left(tiny: &Tiny) -> BTreeMap<String, Vec<u8>> {
 
 /// The file that an error names.
 fn named(error: &str) -> String {
-    let name = error.split(['`', '"', ' ', ':']).filter(|w| w.contains("out/")).last();
+    let name = error.split(['`', '"', ' ', ':']).rfind(|w| w.contains("out/"));
     let name = name.unwrap_or_else(|| panic!("no file is named: {error}"));
     // Drafts have the number of the process in their names.
     name.rsplit_once("out/").unwrap().1.replace(|c: char| c.is_ascii_digit(), "")

@@ -3,12 +3,13 @@
 use burn::tensor::{Device, Tensor, TensorData, activation};
 use quintet_core::{SeedStream, Sequences, UserIdx};
 use quintet_tensor::{
-    Dropout, FitError, Fusion, Layer, LayerNorm, Linear, Weight, dot, normal_matrix, select_rows,
+    Dropout, FitError, Fusion, GruCell, Layer, LayerNorm, Linear, Weight, dot, normal_matrix,
+    select_rows,
 };
 use rand::Rng;
 
-use super::HistoryTransformerConfig;
 use super::windows::Window;
+use super::{HistoryBody, HistoryTransformerConfig};
 use crate::content::ContentMap;
 use crate::content_model::{named_fusion, prefixed};
 
@@ -139,17 +140,117 @@ impl Block {
     }
 }
 
-/// The network with the fusion layer before it.
-pub(super) struct HistoryNet {
+/// What turns the items that were read into states.
+enum Body {
+    Transformer(Box<Transformer>),
+    /// A layer over the states of the one below.
+    Gru(Vec<GruCell>),
+}
+
+/// Attention blocks between positions and a norm.
+struct Transformer {
     /// `[max_len, dim]`, the last row for the last item.
     positions: Weight,
     blocks: Vec<Block>,
     last_norm: LayerNorm,
+    heads: usize,
+}
+
+/// Where the items of several rows lie when all are padded to one length: rows are padded at their
+/// end, where no earlier place sees it, with a row of zeros.
+struct Padded {
+    rows: usize,
+    len: usize,
+    /// `[rows · len]`: places in the vectors, `padding` where there is no item.
+    inputs: Vec<u32>,
+    /// Row and step of each item that is read, in their order.
+    real: Vec<(usize, usize)>,
+}
+
+impl Padded {
+    fn new(read: &[u32], lengths: &[usize], padding: u32) -> Self {
+        let (rows, len) = (lengths.len(), lengths.iter().copied().max().unwrap_or(0));
+        let mut inputs = vec![padding; rows * len];
+        let mut real = Vec::with_capacity(read.len());
+        let mut read = read.iter();
+        for (row, length) in lengths.iter().enumerate() {
+            for (step, item) in read.by_ref().take(*length).enumerate() {
+                inputs[row * len + step] = *item;
+                real.push((row, step));
+            }
+        }
+        Self { rows, len, inputs, real }
+    }
+}
+
+impl Transformer {
+    /// `table`: `[n + 1, dim]`, the last row zeros.
+    fn states(
+        &self,
+        table: Tensor<2>,
+        (padded, lengths): (&Padded, &[usize]),
+        dropout: &mut Dropout,
+    ) -> Tensor<2> {
+        let ([_, dim], device) = (table.dims(), table.device());
+        let ([max_len, _], len) = (self.positions.dims(), padded.len);
+        let mut places = vec![max_len as u32 - 1; padded.inputs.len()];
+        let mut real = Vec::with_capacity(padded.real.len());
+        for &(row, step) in &padded.real {
+            places[row * len + step] = (max_len - lengths[row] + step) as u32;
+            real.push((row * len + step) as u32);
+        }
+        let input = select_rows(table, &padded.inputs).mul_scalar((dim as f32).sqrt());
+        let mut h = dropout.apply(input + select_rows(self.positions.tensor(), &places));
+        let later: Vec<f32> =
+            (0..len * len).map(|at| if at % len > at / len { -1e9 } else { 0.0 }).collect();
+        let mask = Tensor::<3>::from_data(TensorData::new(later, [1, len, len]), &device);
+        for block in &self.blocks {
+            h = block.forward(h, &mask, (padded.rows, self.heads), dropout);
+        }
+        self.last_norm.forward(select_rows(h, &real))
+    }
+
+    fn longest(&self) -> Result<f32, FitError> {
+        let (gain, bias) = (self.last_norm.gain.to_matrix()?, self.last_norm.bias.to_matrix()?);
+        let largest = gain.as_slice().iter().fold(0.0f32, |m, g| m.max(g.abs()));
+        let bias = dot(bias.as_slice(), bias.as_slice()).sqrt();
+        Ok(largest * (gain.cols() as f32).sqrt() + bias)
+    }
+}
+
+/// As [`Transformer::states`], by recurrent layers.
+fn recurrent_states(
+    cells: &[GruCell],
+    table: Tensor<2>,
+    padded: &Padded,
+    dropout: &mut Dropout,
+) -> Tensor<2> {
+    let [_, dim] = table.dims();
+    let (rows, len) = (padded.rows, padded.len);
+    let mut states: Vec<Option<Tensor<2>>> = vec![None; cells.len()];
+    let mut hidden = Vec::with_capacity(len);
+    for step in 0..len {
+        let now: Vec<u32> = (0..rows).map(|row| padded.inputs[row * len + step]).collect();
+        let input = select_rows(table.clone(), &now).mul_scalar((dim as f32).sqrt());
+        let mut x = dropout.apply(input);
+        for (cell, state) in cells.iter().zip(&mut states) {
+            x = cell.step(x, state.take());
+            *state = Some(x.clone());
+        }
+        hidden.push(x);
+    }
+    let real: Vec<u32> = padded.real.iter().map(|(row, step)| (step * rows + row) as u32).collect();
+    dropout.apply(select_rows(Tensor::cat(hidden, 0), &real))
+}
+
+/// The network with the fusion layer before it.
+pub(super) struct HistoryNet {
+    body: Body,
     /// None where items have no content.
     pub(super) fusion: Option<Box<dyn Fusion>>,
     /// What fused vectors are multiplied by: layers give numbers of order one.
     pub(super) scale: f32,
-    heads: usize,
+    dim: usize,
 }
 
 impl HistoryNet {
@@ -159,22 +260,29 @@ impl HistoryNet {
         seed: SeedStream,
         device: &Device,
     ) -> Result<Self, FitError> {
-        let mut rng = seed.rng("history-init", 0);
-        let positions = normal_matrix(config.max_len, config.dim, SMALL, &mut rng);
+        let (mut rng, dim) = (seed.rng("history-init", 0), config.dim);
         let named = (config.fusion.as_str(), &config.fusion_params);
-        let fusion = map.map(|map| named_fusion(named, &map.shape(config.dim), seed, device));
-        Ok(Self {
-            positions: Weight::new(&positions, device),
-            blocks: (0..config.blocks).map(|_| Block::new(config.dim, &mut rng, device)).collect(),
-            last_norm: LayerNorm::new(config.dim, device),
-            fusion: fusion.transpose()?,
-            scale: 1.0 / (config.dim as f32).sqrt(),
-            heads: config.heads,
-        })
+        let fusion = map.map(|map| named_fusion(named, &map.shape(dim), seed, device));
+        let each = 0..config.blocks;
+        let body = match config.body {
+            HistoryBody::Transformer => {
+                let positions = normal_matrix(config.max_len, dim, SMALL, &mut rng);
+                Body::Transformer(Box::new(Transformer {
+                    positions: Weight::new(&positions, device),
+                    blocks: each.map(|_| Block::new(dim, &mut rng, device)).collect(),
+                    last_norm: LayerNorm::new(dim, device),
+                    heads: config.heads,
+                }))
+            }
+            HistoryBody::Gru => {
+                Body::Gru(each.map(|_| GruCell::new(dim, &mut rng, device)).collect())
+            }
+        };
+        Ok(Self { body, fusion: fusion.transpose()?, scale: 1.0 / (dim as f32).sqrt(), dim })
     }
 
     /// The hidden state after each item that is read, `[read, dim]`. `read` are places in
-    /// `vectors`, a row of `lengths` after the other; no row is longer than the positions.
+    /// `vectors`, a row of `lengths` after the other; no row is longer than `max_len`.
     pub(super) fn states(
         &self,
         vectors: Tensor<2>,
@@ -183,61 +291,62 @@ impl HistoryNet {
         dropout: &mut Dropout,
     ) -> Tensor<2> {
         let ([n, dim], device) = (vectors.dims(), vectors.device());
-        let [max_len, _] = self.positions.dims();
-        let (rows, len) = (lengths.len(), lengths.iter().copied().max().unwrap_or(0));
-        // Rows are padded at their end, where no earlier place sees it, with a row of zeros.
-        let mut inputs = vec![n as u32; rows * len];
-        let mut places = vec![max_len as u32 - 1; rows * len];
-        let mut real = Vec::with_capacity(read.len());
-        let mut read = read.iter();
-        for (row, length) in lengths.iter().enumerate() {
-            for (step, item) in read.by_ref().take(*length).enumerate() {
-                let at = row * len + step;
-                inputs[at] = *item;
-                places[at] = (max_len - length + step) as u32;
-                real.push(at as u32);
-            }
-        }
+        let padded = Padded::new(read, lengths, n as u32);
         let table = Tensor::cat(vec![vectors, Tensor::zeros([1, dim], &device)], 0);
-        let input = select_rows(table, &inputs).mul_scalar((dim as f32).sqrt());
-        let mut h = dropout.apply(input + select_rows(self.positions.tensor(), &places));
-        let later: Vec<f32> =
-            (0..len * len).map(|at| if at % len > at / len { -1e9 } else { 0.0 }).collect();
-        let mask = Tensor::<3>::from_data(TensorData::new(later, [1, len, len]), &device);
-        for block in &self.blocks {
-            h = block.forward(h, &mask, (rows, self.heads), dropout);
+        match &self.body {
+            Body::Transformer(body) => body.states(table, (&padded, lengths), dropout),
+            Body::Gru(cells) => recurrent_states(cells, table, &padded, dropout),
         }
-        self.last_norm.forward(select_rows(h, &real))
     }
 
-    /// No hidden state is longer: a normed row has the length `√dim`, times the largest gain.
+    /// No hidden state is longer: a normed row has the length `√dim`, times the largest gain; a
+    /// recurrent state is a mean of hyperbolic tangents.
     pub(super) fn longest(&self) -> Result<f32, FitError> {
-        let (gain, bias) = (self.last_norm.gain.to_matrix()?, self.last_norm.bias.to_matrix()?);
-        let largest = gain.as_slice().iter().fold(0.0f32, |m, g| m.max(g.abs()));
-        let bias = dot(bias.as_slice(), bias.as_slice()).sqrt();
-        Ok(largest * (gain.cols() as f32).sqrt() + bias)
+        match &self.body {
+            Body::Transformer(body) => body.longest(),
+            Body::Gru(_) => Ok((self.dim as f32).sqrt()),
+        }
     }
 }
 
 impl Layer for HistoryNet {
     fn weights(&self) -> Vec<(String, &Weight)> {
-        let mut all = vec![("positions".to_owned(), &self.positions)];
-        for (at, block) in self.blocks.iter().enumerate() {
-            for (name, layer) in block.named() {
-                all.extend(prefixed(&format!("{at}.{name}."), layer));
+        let mut all = Vec::new();
+        match &self.body {
+            Body::Transformer(body) => {
+                all.push(("positions".to_owned(), &body.positions));
+                for (at, block) in body.blocks.iter().enumerate() {
+                    for (name, layer) in block.named() {
+                        all.extend(prefixed(&format!("{at}.{name}."), layer));
+                    }
+                }
+                all.extend(prefixed("last_norm.", &body.last_norm));
+            }
+            Body::Gru(cells) => {
+                for (at, cell) in cells.iter().enumerate() {
+                    all.extend(prefixed(&format!("{at}."), cell));
+                }
             }
         }
-        all.extend(prefixed("last_norm.", &self.last_norm));
         all.extend(self.fusion.iter().flat_map(|fusion| prefixed("fusion.", &**fusion)));
         all
     }
 
     fn weights_mut(&mut self) -> Vec<&mut Weight> {
-        let mut all = vec![&mut self.positions];
-        for block in &mut self.blocks {
-            block.layers_mut().into_iter().for_each(|layer| all.extend(layer.weights_mut()));
+        let mut all = Vec::new();
+        match &mut self.body {
+            Body::Transformer(body) => {
+                all.push(&mut body.positions);
+                for block in &mut body.blocks {
+                    block
+                        .layers_mut()
+                        .into_iter()
+                        .for_each(|layer| all.extend(layer.weights_mut()));
+                }
+                all.extend(body.last_norm.weights_mut());
+            }
+            Body::Gru(cells) => all.extend(cells.iter_mut().flat_map(Layer::weights_mut)),
         }
-        all.extend(self.last_norm.weights_mut());
         all.extend(self.fusion.iter_mut().flat_map(|fusion| fusion.weights_mut()));
         all
     }

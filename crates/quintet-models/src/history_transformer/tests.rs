@@ -17,7 +17,7 @@ fn sequences(case: &Value, train: &Interactions) -> Sequences {
 
 #[test]
 fn loss_gradients_and_vectors_are_those_of_pytorch() {
-    for name in ["id", "content", "id_content"] {
+    for name in ["id", "content", "id_content", "gru_id", "gru_id_content"] {
         let case = case(&format!("tower_torch/history_transformer_{name}.json"));
         let train = pairs(&case);
         let set = features(&case["features"], train.n_items());

@@ -103,6 +103,12 @@ fn tasks_and_robust_losses_keep_the_contract() {
 fn other_forms_keep_the_contract() {
     let registry = registry();
     for (name, tiny) in [
+        ("two_tower", r#"{"dim": 8, "lr": 0.03, "batch_size": 256, "l2": 0.001, "workers": 3}"#),
+        (
+            "history_transformer",
+            r#"{"dim": 8, "body": "gru", "blocks": 1, "max_len": 6, "dropout": 0.1,
+                "loss": "in_batch", "lr": 0.02, "batch_size": 32}"#,
+        ),
         ("itemknn_content", r#"{"k": 41, "cut": "source"}"#),
         ("itemknn_content", r#"{"k": 20, "shrink": 1.0, "weights": {"image": 2.0}}"#),
         ("mmgf", r#"{"filter": "quadratic", "weights": {"text": 1.0, "image": 1.0}}"#),

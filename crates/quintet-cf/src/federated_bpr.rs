@@ -14,29 +14,24 @@
 //! ```
 //! The norm of `Δ_u` is over all of its numbers together, so one user moves the table by `C` at
 //! most, whatever they did: with noise of multiplier `z` the table is (ε, δ)-private for each
-//! user's whole history, see [`epsilon`]. User vectors never leave the device and are not covered;
+//! user's whole history, see [`quintet_tensor::epsilon`]. User vectors never leave the device and are not covered;
 //! who computes lists for a user on a server has to be trusted with theirs.
 //! Differences: the sum of the clients, not their mean, moves the server (an item is touched by few
 //! of them); secure aggregation is not simulated: the sum is what it would give.
 //! Cost: a round `O(rate · nnz · local_epochs · dim)`, and `n_items · dim` normal draws with noise.
 
-mod accountant;
-
 use std::collections::BTreeMap;
 
 use quintet_core::{Capability, Interactions, Matrix, ModelState, Recommender, UserIdx};
 use quintet_tensor::{
-    EpochStats, FactorModel, Fit, FitContext, FitError, Fitting, ModelEntry, Trainer, TrainingData,
-    UnusedBias, check_interactions, check_training_params, clear_unused_items, dot, normal_matrix,
-    parse_params,
+    EpochStats, FactorModel, Federation, Fit, FitContext, FitError, Fitting, ModelEntry, Trainer,
+    TrainingData, UnusedBias, check_interactions, check_training_params, clear_unused_items, dot,
+    normal_matrix, parse_params,
 };
 use rand::{Rng, RngExt};
-use rand_distr::{Distribution, Normal};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-
-pub use accountant::epsilon;
 
 const NAME: &str = "federated_bpr";
 
@@ -93,30 +88,17 @@ pub(crate) fn entry() -> ModelEntry {
 impl FederatedBprConfig {
     fn check(&self) -> Result<(), FitError> {
         check_training_params(NAME, self.dim, self.local_epochs, self.lr, self.l2)?;
-        let refuse = |key: &str, expected: &str, found: String| {
-            let reason = format!("{key} must be {expected}; found {found}");
-            Err(FitError::Config { model: NAME.into(), reason })
-        };
-        let positive = |v: f32| v.is_finite() && v > 0.0;
-        if !(self.rate > 0.0 && self.rate <= 1.0) {
-            return refuse("rate", "in (0, 1]", self.rate.to_string());
+        self.federation().check(NAME)
+    }
+
+    fn federation(&self) -> Federation {
+        Federation {
+            rate: self.rate,
+            server_lr: self.server_lr,
+            clip: self.clip,
+            noise: self.noise,
+            delta: self.delta,
         }
-        if !positive(self.server_lr) {
-            return refuse("server_lr", "above 0", self.server_lr.to_string());
-        }
-        if self.clip.is_some_and(|c| !positive(c)) {
-            return refuse("clip", "above 0", format!("{:?}", self.clip));
-        }
-        if !(self.noise.is_finite() && self.noise >= 0.0) {
-            return refuse("noise", "at least 0", self.noise.to_string());
-        }
-        if self.noise > 0.0 && self.clip.is_none() {
-            return refuse("clip", "given where there is noise", "none".into());
-        }
-        if self.delta.is_some_and(|d| !(d > 0.0 && d < 1.0)) {
-            return refuse("delta", "in (0, 1)", format!("{:?}", self.delta));
-        }
-        Ok(())
     }
 }
 
@@ -175,22 +157,22 @@ impl Server {
     fn round(&mut self) -> (f64, usize) {
         self.rounds += 1;
         let mut rng = self.context.seed.rng("federated-round", self.rounds);
-        let takes_part: Vec<usize> =
-            (0..self.train.n_users()).filter(|_| rng.random::<f64>() < self.config.rate).collect();
+        let federation = self.config.federation();
+        let takes_part = federation.takes_part(self.train.n_users(), &mut rng);
         let updates: Vec<Update> = takes_part.par_iter().map(|&user| self.at_home(user)).collect();
         let dim = self.config.dim;
         let mut sum = vec![0.0f32; self.items.rows() * (dim + 1)];
         let (mut loss, mut triples) = (0.0, 0);
         for update in updates {
             (loss, triples) = (loss + update.loss, triples + update.triples);
-            let scale = self.clipped(&update);
+            let scale = federation.scale(update.rows.values().flatten());
             self.users.row_mut(update.user).copy_from_slice(&update.taste);
             for (item, row) in &update.rows {
                 let to = &mut sum[*item as usize * (dim + 1)..][..dim + 1];
                 to.iter_mut().zip(row).for_each(|(to, v)| *to += scale * v);
             }
         }
-        self.disturb(&mut sum, &mut rng);
+        federation.disturb(&mut sum, &mut rng);
         for (item, row) in sum.chunks_exact(dim + 1).enumerate() {
             let to = self.items.row_mut(item).iter_mut().zip(row);
             to.for_each(|(to, v)| *to += self.config.server_lr * v);
@@ -244,29 +226,6 @@ impl Server {
             (!has).then_some(item)
         })
     }
-
-    fn clipped(&self, update: &Update) -> f32 {
-        let Some(limit) = self.config.clip else { return 1.0 };
-        let squares = update.rows.values().flatten().map(|v| f64::from(*v).powi(2));
-        let norm = squares.sum::<f64>().sqrt() as f32;
-        if norm > limit { limit / norm } else { 1.0 }
-    }
-
-    fn disturb(&self, sum: &mut [f32], rng: &mut impl Rng) {
-        let deviation = self.config.noise * self.config.clip.unwrap_or(0.0);
-        if deviation <= 0.0 {
-            return;
-        }
-        if let Ok(normal) = Normal::new(0.0f32, deviation) {
-            sum.iter_mut().for_each(|v| *v += normal.sample(rng));
-        }
-    }
-
-    /// The ε spent so far, and its δ.
-    fn spent(&self) -> (f64, f64) {
-        let delta = self.config.delta.unwrap_or(0.1 / self.train.n_users().max(1) as f64);
-        (epsilon(self.config.rate, f64::from(self.config.noise), self.rounds, delta), delta)
-    }
 }
 
 /// One triple of BPR; rows hold the bias as their last number. Gives the loss before it.
@@ -310,16 +269,8 @@ impl Trainer for Server {
     }
 
     fn notes(&self) -> Vec<String> {
-        if self.config.noise == 0.0 {
-            return Vec::new();
-        }
-        let (epsilon, delta) = self.spent();
-        let clip = self.config.clip.unwrap_or(0.0);
-        vec![format!(
-            "the item table is ({epsilon:.2}, {delta:.1e})-differentially private for the history \
-             of a user: {} rounds, chance {} of taking part, clipped at {clip}, noise {} times that",
-            self.rounds, self.config.rate, self.config.noise
-        )]
+        let federation = self.config.federation();
+        federation.note("item table", self.rounds, self.train.n_users()).into_iter().collect()
     }
 
     fn save(&self) -> Result<ModelState, FitError> {
@@ -394,7 +345,7 @@ mod tests {
         assert!(a < b, "{a} {b}");
         assert!(quiet.notes().is_empty());
         let note = noisy.notes().join("");
-        let expected = epsilon(0.5, 2.0, 40, 0.1 / 30.0);
+        let expected = quintet_tensor::epsilon(0.5, 2.0, 40, 0.1 / 30.0);
         assert!(note.contains(&format!("({expected:.2}, 3.3e-3)")), "{note}");
     }
 

@@ -17,7 +17,7 @@ const ORDERS: std::ops::RangeInclusive<u32> = 2..=256;
 /// times the sensitivity. Infinite without noise; 0 without steps.
 ///
 /// ```
-/// let epsilon = quintet_cf::epsilon(0.01, 1.1, 10_000, 1e-5);
+/// let epsilon = quintet_tensor::epsilon(0.01, 1.1, 10_000, 1e-5);
 /// assert!((epsilon - 5.654).abs() < 0.01, "{epsilon}");
 /// ```
 pub fn epsilon(rate: f64, multiplier: f64, steps: u64, delta: f64) -> f64 {
