@@ -14,8 +14,8 @@
 //! ```
 //! The norm of `Δ_u` is over all of its numbers together, so one user moves the table by `C` at
 //! most, whatever they did: with noise of multiplier `z` the table is (ε, δ)-private for each
-//! user's whole history, see [`quintet_tensor::epsilon`]. User vectors never leave the device and are not covered;
-//! who computes lists for a user on a server has to be trusted with theirs.
+//! user's whole history, see [`quintet_tensor::epsilon`]. User vectors never leave the device and are
+//! not covered; who computes lists for a user on a server has to be trusted with theirs.
 //! Differences: the sum of the clients, not their mean, moves the server (an item is touched by few
 //! of them); secure aggregation is not simulated: the sum is what it would give.
 //! Cost: a round `O(rate · nnz · local_epochs · dim)`, and `n_items · dim` normal draws with noise.

@@ -58,9 +58,8 @@ pub(crate) fn bpr_of(margins: Tensor<2>) -> Tensor<1> {
 /// Plain norms of `parts` equal parts of the rows, not squared, over the batch.
 pub(crate) fn norms_of(squares: &Tensor<2>, parts: usize, batch: usize) -> Tensor<1> {
     let n = squares.dims()[0] / parts;
-    let part = |which| squares.clone().narrow(0, which * n, n).sum();
-    // The floor keeps the gradient of the root finite for a block of zeros.
-    sum((0..parts).map(|which| part(which).clamp_min(1e-24).sqrt())) / batch.max(1) as f32
+    let part = |which| root(squares.clone().narrow(0, which * n, n));
+    sum((0..parts).map(part)) / batch.max(1) as f32
 }
 
 /// Plain norms, not squared, over the batch.
@@ -70,8 +69,13 @@ pub(crate) fn emb_norm(blocks: &[&Tensor<2>], batch: usize) -> Tensor<1> {
 
 /// The root of the sum of squares.
 pub(crate) fn frobenius(block: &Tensor<2>) -> Tensor<1> {
+    root(row_squares(block.clone()))
+}
+
+/// The root of the sum of squares that are given.
+fn root(squares: Tensor<2>) -> Tensor<1> {
     // The floor keeps the gradient of the root finite for a block of zeros.
-    row_squares(block.clone()).sum().clamp_min(1e-24).sqrt()
+    squares.sum().clamp_min(1e-24).sqrt()
 }
 
 /// Half of the squares, over the nominal batch.
