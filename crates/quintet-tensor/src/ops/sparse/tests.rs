@@ -1,3 +1,5 @@
+//! Both forms of products with sparse matrices, and LightGCN by hand.
+
 use super::*;
 use crate::Propagation;
 use crate::matrix_to_tensor;
