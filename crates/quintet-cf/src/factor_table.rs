@@ -9,6 +9,8 @@ use pulp::{Arch, Simd, WithSimd};
 use quintet_core::{Matrix, SeedStream};
 use rand::RngExt;
 
+use crate::large_pages::Numbers;
+
 /// Rows are a multiple of so many numbers long: two of the widest vectors.
 pub(crate) const PADDING: usize = 32;
 
@@ -18,14 +20,14 @@ pub(crate) struct FactorTable {
     rows: usize,
     dim: usize,
     stride: usize,
-    numbers: Vec<f32>,
+    numbers: Numbers,
 }
 
 impl FactorTable {
     /// All zeros.
     pub(crate) fn zeros(rows: usize, dim: usize) -> Self {
         let stride = dim.next_multiple_of(PADDING);
-        Self { rows, dim, stride, numbers: vec![0.0; rows * stride] }
+        Self { rows, dim, stride, numbers: Numbers::zeros(rows * stride) }
     }
 
     /// Uniform in `[low, high)`.

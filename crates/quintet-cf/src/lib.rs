@@ -14,6 +14,7 @@ mod hybrid_mf;
 mod ials;
 mod item_knn;
 mod items;
+mod large_pages;
 mod learned;
 mod lightgcn;
 mod logistic_mf;
