@@ -58,7 +58,6 @@ impl GraphRecipe for DeepStyleConfig {
     const SUMMARY: &'static str = "content less the vector of its category (Liu 2017)";
     const TINY: &'static str = r#"{"dim": 8, "lr": 0.01, "batch_size": 64}"#;
     const RANKS_NEW_ITEMS: bool = true;
-    const READS_ATTRIBUTES: bool = true;
     type Net = DeepStyleNet;
 
     fn training(&self) -> Training {
@@ -67,6 +66,10 @@ impl GraphRecipe for DeepStyleConfig {
 
     fn modalities(&self) -> Option<&[Modality]> {
         self.modalities.as_deref()
+    }
+
+    fn reads_attributes(&self) -> bool {
+        true
     }
 
     fn check(&self) -> Result<(), FitError> {

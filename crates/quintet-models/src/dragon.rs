@@ -28,8 +28,8 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::graph::{
-    Content, EncoderShape, GraphNet, GraphRecipe, ModalityEncoder, Training, Triples, World,
-    at_least_one, at_least_zero, at_most_one, bpr, split, weighted_users,
+    AttributeView, Content, EncoderShape, GraphNet, GraphRecipe, ModalityEncoder, Training,
+    Triples, World, at_least_one, at_least_zero, at_most_one, bpr, split, weighted_users,
 };
 
 /// Parameters; the defaults are those of the paper's configuration for Baby.
@@ -50,6 +50,8 @@ pub struct DragonConfig {
     pub image_weight: f32,
     /// Weight of the squares of user vectors and user weights.
     pub reg: f32,
+    /// Attributes of items as one more view in the item graph: `weight`, `k`, `only`.
+    pub attributes: Option<AttributeView>,
     /// Which modalities are read; all that have features by default.
     pub modalities: Option<Vec<Modality>>,
     /// Step size of Adam.
@@ -68,6 +70,7 @@ impl Default for DragonConfig {
             user_k: 40,
             image_weight: 0.1,
             reg: 1e-3,
+            attributes: None,
             modalities: None,
             lr: 1e-4,
             batch_size: 2048,
@@ -92,7 +95,12 @@ impl GraphRecipe for DragonConfig {
         self.modalities.as_deref()
     }
 
+    fn reads_attributes(&self) -> bool {
+        self.attributes.is_some()
+    }
+
     fn check(&self) -> Result<(), FitError> {
+        AttributeView::check(self.attributes.as_ref(), Self::NAME)?;
         at_least_one(Self::NAME, "dim", self.dim)?;
         at_least_one(Self::NAME, "hidden", self.hidden)?;
         at_least_one(Self::NAME, "k", self.k)?;
@@ -118,7 +126,12 @@ impl GraphRecipe for DragonConfig {
             shares: Weight::new(&shares, device),
             contents: world.features.iter().map(Content::of).collect(),
             graph: world.user_item(),
-            alike: world.frozen_graph(self.k, self.image_weight)?,
+            alike: world.frozen_graph(
+                Self::NAME,
+                self.k,
+                self.image_weight,
+                self.attributes.as_ref(),
+            )?,
             in_common: weighted_users(&world.train, self.user_k),
             config: self.clone(),
         })

@@ -23,8 +23,8 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::graph::{
-    GraphNet, GraphRecipe, Training, Triples, World, at_least_zero, below_one, bpr_of, keep_edges,
-    refuse, split,
+    AttributeView, GraphNet, GraphRecipe, Training, Triples, World, at_least_zero, below_one,
+    bpr_of, keep_edges, refuse, split,
 };
 
 /// Parameters; the defaults are those of the paper's configuration.
@@ -45,6 +45,8 @@ pub struct FreedomConfig {
     pub edge_dropout: f32,
     /// Weight of the losses of the modalities.
     pub reg: f32,
+    /// Attributes of items as one more view in the item graph: `weight`, `k`, `only`.
+    pub attributes: Option<AttributeView>,
     /// Which modalities are read; all that have features by default.
     pub modalities: Option<Vec<Modality>>,
     /// Step size of Adam.
@@ -63,6 +65,7 @@ impl Default for FreedomConfig {
             image_weight: 0.1,
             edge_dropout: 0.8,
             reg: 1e-3,
+            attributes: None,
             modalities: None,
             lr: 1e-3,
             batch_size: 2048,
@@ -87,7 +90,12 @@ impl GraphRecipe for FreedomConfig {
         self.modalities.as_deref()
     }
 
+    fn reads_attributes(&self) -> bool {
+        self.attributes.is_some()
+    }
+
     fn check(&self) -> Result<(), FitError> {
+        AttributeView::check(self.attributes.as_ref(), Self::NAME)?;
         if self.dim == 0 || self.k == 0 {
             return refuse(
                 Self::NAME,
@@ -120,7 +128,12 @@ impl GraphRecipe for FreedomConfig {
             train: world.train.clone(),
             sampled: whole.clone(),
             whole,
-            alike: world.frozen_graph(self.k, self.image_weight)?,
+            alike: world.frozen_graph(
+                Self::NAME,
+                self.k,
+                self.image_weight,
+                self.attributes.as_ref(),
+            )?,
             config: self.clone(),
         })
     }
@@ -199,10 +212,48 @@ impl Layer for FreedomNet {
 
 #[cfg(test)]
 mod tests {
+    use quintet_core::{FeatureSet, Matrix, UserIdx};
+    use quintet_tensor::TrainingData;
+    use quintet_testkit::{World, fit_all};
+
     use super::*;
+    use crate::parity::context;
 
     #[test]
     fn loss_gradients_and_vectors_are_those_of_pytorch() {
         crate::graph::parity::check::<FreedomConfig>();
+    }
+
+    /// Items that nobody used and that have no content: what they are like, only attributes tell.
+    #[test]
+    fn attributes_place_items_without_content() {
+        let world = World::new();
+        let mut features = FeatureSet::new(world.train.n_items());
+        for of in world.features.iter() {
+            let mut of = of.clone();
+            world.cold.iter().for_each(|item| of.present[item.index()] = false);
+            features.push(of).unwrap();
+        }
+        let data =
+            TrainingData::new(&world.train, &features).with_item_attributes(&world.item_attributes);
+        let right = |attributes: Option<AttributeView>| {
+            let config = FreedomConfig { attributes, lr: 0.03, ..FreedomConfig::default() };
+            let params = serde_json::to_value(config).unwrap();
+            let fit = (crate::graph::entry::<FreedomConfig>().build)(&params).unwrap();
+            let model = fit_all(fit.as_ref(), data, &context(), 30);
+            let users: Vec<UserIdx> = world.users().collect();
+            let mut scores = Matrix::zeros(users.len(), world.train.n_items());
+            model.score(&users, &mut scores).unwrap();
+            let loaded = (crate::graph::entry::<FreedomConfig>().load)(&model.state()).unwrap();
+            assert_eq!(loaded.state(), model.state());
+            let right = users.iter().enumerate().filter(|(nth, user)| {
+                let own = world.group_of_user(**user).unwrap();
+                let of = |group: usize| scores.row(*nth)[world.cold[group].index()];
+                of(own) > of(1 - own)
+            });
+            right.count()
+        };
+        let (without, with) = (right(None), right(Some(AttributeView::default())));
+        assert!(with >= 38 && without < 30, "{with} and {without} of 40 users");
     }
 }

@@ -49,6 +49,7 @@ pub use dragon::DragonConfig;
 pub use federated_two_tower::FederatedTwoTowerConfig;
 pub use freedom::FreedomConfig;
 pub use fusion_net::{Diversity, FusionNetConfig, RankingLoss, Tasks, Weighting};
+pub use graph::AttributeView;
 pub use grcn::{GrcnConfig, GrcnRefine};
 pub use history_transformer::{HistoryBody, HistoryLoss, HistoryTransformerConfig, ItemVectors};
 pub use itemknn_content::{ContentCut, ItemKnnContentConfig};

@@ -36,9 +36,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::dragon::shared_out;
 use crate::graph::{
-    Content, EncoderShape, GraphNet, GraphRecipe, ItemFeatures, ModalityEncoder, Training, Triples,
-    World, above_zero, at_least_one, at_least_zero, at_most_one, bpr, default_linear, refuse,
-    split,
+    AttributeView, Content, EncoderShape, GraphNet, GraphRecipe, ItemFeatures, ModalityEncoder,
+    Training, Triples, World, above_zero, at_least_one, at_least_zero, at_most_one, bpr,
+    default_linear, refuse, split,
 };
 
 /// Rows that a thread transforms at a time.
@@ -64,6 +64,8 @@ pub struct LirdrecConfig {
     pub decay: f32,
     /// Weight of the squares of the vectors.
     pub reg: f32,
+    /// Attributes of items as one more view in the item graph: `weight`, `k`, `only`.
+    pub attributes: Option<AttributeView>,
     /// Which modalities are read; all that have features by default.
     pub modalities: Option<Vec<Modality>>,
     /// Step size of Adam.
@@ -83,6 +85,7 @@ impl Default for LirdrecConfig {
             start: 0.9,
             decay: 0.9,
             reg: 1e-3,
+            attributes: None,
             modalities: None,
             lr: 1e-4,
             batch_size: 2048,
@@ -106,7 +109,12 @@ impl GraphRecipe for LirdrecConfig {
         self.modalities.as_deref()
     }
 
+    fn reads_attributes(&self) -> bool {
+        self.attributes.is_some()
+    }
+
     fn check(&self) -> Result<(), FitError> {
+        AttributeView::check(self.attributes.as_ref(), Self::NAME)?;
         at_least_one(Self::NAME, "dim", self.dim)?;
         at_least_one(Self::NAME, "hidden", self.hidden)?;
         at_least_one(Self::NAME, "k", self.k)?;
@@ -139,7 +147,12 @@ impl GraphRecipe for LirdrecConfig {
             mix: [self.start, 1.0 - self.start],
             contents,
             graph: world.user_item(),
-            alike: world.frozen_graph(self.k, self.image_weight)?,
+            alike: world.frozen_graph(
+                Self::NAME,
+                self.k,
+                self.image_weight,
+                self.attributes.as_ref(),
+            )?,
             device: device.clone(),
             config: self.clone(),
         })

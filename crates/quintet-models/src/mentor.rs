@@ -39,9 +39,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::dragon::{share_penalty, shared_out, start_shares};
 use crate::graph::{
-    Content, EncoderShape, GraphNet, GraphRecipe, ModalityEncoder, Training, Triples, World,
-    above_zero, at_least_one, at_least_zero, at_most_one, below_one, bpr, cosine_distance,
-    default_linear, dropout, split,
+    AttributeView, Content, EncoderShape, GraphNet, GraphRecipe, ModalityEncoder, Training,
+    Triples, World, above_zero, at_least_one, at_least_zero, at_most_one, below_one, bpr,
+    cosine_distance, default_linear, dropout, split,
 };
 
 /// Parameters; the defaults are those of the paper's configuration.
@@ -72,6 +72,8 @@ pub struct MentorConfig {
     pub temperature: f32,
     /// Length of the noise after each product.
     pub noise: f32,
+    /// Attributes of items as one more view in the item graph: `weight`, `k`, `only`.
+    pub attributes: Option<AttributeView>,
     /// Which modalities are read; all that have features by default.
     pub modalities: Option<Vec<Modality>>,
     /// Step size of Adam.
@@ -95,6 +97,7 @@ impl Default for MentorConfig {
             mask_g: 1e-4,
             temperature: 0.2,
             noise: 0.1,
+            attributes: None,
             modalities: None,
             lr: 1e-4,
             batch_size: 2048,
@@ -118,7 +121,12 @@ impl GraphRecipe for MentorConfig {
         self.modalities.as_deref()
     }
 
+    fn reads_attributes(&self) -> bool {
+        self.attributes.is_some()
+    }
+
     fn check(&self) -> Result<(), FitError> {
+        AttributeView::check(self.attributes.as_ref(), Self::NAME)?;
         at_least_one(Self::NAME, "dim", self.dim)?;
         at_least_one(Self::NAME, "hidden", self.hidden)?;
         at_least_one(Self::NAME, "k", self.k)?;
@@ -154,7 +162,12 @@ impl GraphRecipe for MentorConfig {
             predictor: default_linear(width, width, rng, device),
             contents: world.features.iter().map(Content::of).collect(),
             graph: world.user_item(),
-            alike: world.frozen_graph(self.k, self.image_weight)?,
+            alike: world.frozen_graph(
+                Self::NAME,
+                self.k,
+                self.image_weight,
+                self.attributes.as_ref(),
+            )?,
             config: self.clone(),
         })
     }

@@ -32,9 +32,9 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::graph::{
-    Content, GraphNet, GraphRecipe, PrincipalShape, Training, Triples, World, above_zero,
-    at_least_one, at_least_zero, at_most_one, below_one, bpr, dropout, keep_edges, principal_graph,
-    refuse, split,
+    AttributeView, Content, GraphNet, GraphRecipe, PrincipalShape, Training, Triples, World,
+    above_zero, at_least_one, at_least_zero, at_most_one, below_one, bpr, dropout, keep_edges,
+    principal_graph, refuse, split,
 };
 
 /// Which part of the user–item graph is trained on.
@@ -75,6 +75,8 @@ pub struct PglConfig {
     pub temperature: f32,
     /// What the own content of items without interactions is multiplied by.
     pub cold_scale: f32,
+    /// Attributes of items as one more view in the item graph: `weight`, `k`, `only`.
+    pub attributes: Option<AttributeView>,
     /// Which modalities are read; all that have features by default.
     pub modalities: Option<Vec<Modality>>,
     /// Step size of Adam.
@@ -98,6 +100,7 @@ impl Default for PglConfig {
             reg: 0.05,
             temperature: 0.2,
             cold_scale: 1.0,
+            attributes: None,
             modalities: None,
             lr: 1e-3,
             batch_size: 2048,
@@ -122,7 +125,12 @@ impl GraphRecipe for PglConfig {
         self.modalities.as_deref()
     }
 
+    fn reads_attributes(&self) -> bool {
+        self.attributes.is_some()
+    }
+
     fn check(&self) -> Result<(), FitError> {
+        AttributeView::check(self.attributes.as_ref(), Self::NAME)?;
         at_least_one(Self::NAME, "dim", self.dim)?;
         at_least_one(Self::NAME, "k", self.k)?;
         at_most_one(Self::NAME, "image_weight", self.image_weight)?;
@@ -165,7 +173,12 @@ impl GraphRecipe for PglConfig {
             subgraph: whole.clone(),
             built: false,
             whole,
-            alike: world.frozen_graph(self.k, self.image_weight)?,
+            alike: world.frozen_graph(
+                Self::NAME,
+                self.k,
+                self.image_weight,
+                self.attributes.as_ref(),
+            )?,
             scales: matrix_to_tensor(&scales, device),
             config: self.clone(),
         })

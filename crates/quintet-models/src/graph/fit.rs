@@ -96,7 +96,7 @@ impl<R: GraphRecipe> GraphTrainer<R> {
             recipe.needs_features(),
             &device,
         )?;
-        if R::READS_ATTRIBUTES {
+        if recipe.reads_attributes() {
             world.attributes = attributes::read(R::NAME, data)?;
         }
         let mut net = recipe.net(&world, &mut context.seed.rng(R::NAME, 0))?;

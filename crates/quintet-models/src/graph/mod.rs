@@ -5,6 +5,7 @@
 //! epoch. Everything around it, from the parameters to the saved state, is written once:
 //! [`entry`] makes a registry entry of its parameters ([`GraphRecipe`]).
 
+mod attribute_view;
 mod attributes;
 mod common;
 mod edges;
@@ -29,6 +30,7 @@ use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+pub use attribute_view::AttributeView;
 pub(crate) use common::{most_in_common, weighted_users};
 pub(crate) use edges::{Edges, joined, union};
 pub(crate) use encoder::{Content, EncoderShape, ModalityEncoder, default_linear, split};
@@ -62,8 +64,6 @@ pub(crate) trait GraphRecipe:
     const TINY: &'static str;
     /// Whether items that nobody used have vectors that mean something.
     const RANKS_NEW_ITEMS: bool;
-    /// Whether it reads the attributes of items; the fitted model then keeps them.
-    const READS_ATTRIBUTES: bool = false;
 
     /// The trained form.
     type Net: GraphNet + Clone + 'static;
@@ -73,6 +73,11 @@ pub(crate) trait GraphRecipe:
 
     /// Which modalities are read; all that have features by default.
     fn modalities(&self) -> Option<&[quintet_core::Modality]>;
+
+    /// Whether it reads the attributes of items; the fitted model then keeps them.
+    fn reads_attributes(&self) -> bool {
+        false
+    }
 
     /// Whether the model can do without any features.
     fn needs_features(&self) -> bool {

@@ -64,7 +64,7 @@ impl<R: GraphRecipe> GraphModel<R> {
     /// Loads what [`Recommender::state`] gave.
     pub(crate) fn load(state: &ModelState) -> Result<Self, FitError> {
         let text = state.text("recipe")?;
-        let recipe = serde_json::from_str(text)
+        let recipe: R = serde_json::from_str(text)
             .map_err(|e| state.mismatch("recipe", "the model's parameters", &e.to_string()))?;
         let mut weights = ModelState::new("weights");
         for (key, tensor) in &state.tensors {
@@ -79,7 +79,7 @@ impl<R: GraphRecipe> GraphModel<R> {
             let found = format!("{} by {}", train.n_users(), train.n_items());
             return Err(state.mismatch("train", &expected, &found).into());
         }
-        let attributes = if R::READS_ATTRIBUTES {
+        let attributes = if recipe.reads_attributes() {
             Some(attributes::load(state, train.n_items())?)
         } else {
             None

@@ -10,6 +10,7 @@ use quintet_tensor::{
 };
 use rand::RngExt;
 
+use super::AttributeView;
 use super::edges::joined;
 
 /// What a model is built from.
@@ -149,41 +150,59 @@ impl World {
     }
 
     /// FREEDOM's frozen graph of items that look alike: the `k` nearest by each modality, itself
-    /// among them, weighed as [`graph_weights`] says.
+    /// among them, weighed as [`graph_weights`] says; with attributes as one more view where a
+    /// model has it.
     ///
     /// # Errors
-    /// The device failed.
+    /// The device failed, or the items have no attributes to see.
     pub(crate) fn frozen_graph(
         &self,
+        model: &str,
         k: usize,
         image_weight: f32,
+        attributes: Option<&AttributeView>,
     ) -> Result<SparseProduct, FitError> {
-        let weights = graph_weights(&self.modalities(), image_weight);
+        let mut weights = graph_weights(&self.modalities(), image_weight);
         let graphs = self.features.iter().map(|f| self.knn(f, k, false));
-        let graphs = graphs.collect::<Result<Vec<_>, _>>()?;
-        Ok(SparseProduct::new(self.weighted_graph(&graphs, &weights)))
+        let mut graphs = graphs.collect::<Result<Vec<_>, _>>()?;
+        let mut has: Vec<&[bool]> = self.features.iter().map(ItemFeatures::has).collect();
+        let described;
+        if let Some(view) = attributes {
+            let (graph, known) = view.graph(model, self.attributes.as_ref(), &self.warm)?;
+            weights.iter_mut().for_each(|w| *w *= 1.0 - view.weight);
+            weights.push(view.weight);
+            graphs.push(graph);
+            described = known;
+            has.push(&described);
+        }
+        Ok(SparseProduct::new(mixed(&graphs, &weights, &has)))
     }
 
-    /// `Σ_m weights_m · G_m` over the items that have a modality, the weights shared out over the
-    /// modalities that an item has; an item without any keeps itself.
+    /// `Σ_m weights_m · G_m` over the modalities that are read, as [`mixed`] has it.
     pub(crate) fn weighted_graph(&self, graphs: &[SparseRows], weights: &[f32]) -> SparseRows {
         let has: Vec<&[bool]> = self.features.iter().map(ItemFeatures::has).collect();
-        let rows = (0..self.n_items()).map(|item| {
-            let whole: f32 = has.iter().zip(weights).filter(|(h, _)| h[item]).map(|(_, w)| w).sum();
-            let total: f32 = weights.iter().sum();
-            let mut cells: Vec<(u32, f32)> = Vec::new();
-            for ((graph, weight), has) in graphs.iter().zip(weights).zip(&has) {
-                // All weigh where the item has nothing: each graph then holds the item alone.
-                let share =
-                    if whole > 0.0 { f32::from(u8::from(has[item])) * total / whole } else { 1.0 };
-                let (columns, values) = graph.row(item);
-                cells.extend(columns.iter().zip(values).map(|(c, v)| (*c, weight * share * v)));
-            }
-            cells.retain(|cell| cell.1 != 0.0);
-            joined(cells, |a, b| a + b)
-        });
-        SparseRows::from_rows(self.n_items(), rows)
+        mixed(graphs, weights, &has)
     }
+}
+
+/// `Σ_v weights_v · G_v` over the items that have a view, the weights shared out over the views
+/// that an item has; an item without any keeps itself.
+fn mixed(graphs: &[SparseRows], weights: &[f32], has: &[&[bool]]) -> SparseRows {
+    let (n, total) = (has.first().map_or(0, |h| h.len()), weights.iter().sum::<f32>());
+    let rows = (0..n).map(|item| {
+        let whole: f32 = has.iter().zip(weights).filter(|(h, _)| h[item]).map(|(_, w)| w).sum();
+        let mut cells: Vec<(u32, f32)> = Vec::new();
+        for ((graph, weight), has) in graphs.iter().zip(weights).zip(has) {
+            // All weigh where the item has nothing: each graph then holds the item alone.
+            let share =
+                if whole > 0.0 { f32::from(u8::from(has[item])) * total / whole } else { 1.0 };
+            let (columns, values) = graph.row(item);
+            cells.extend(columns.iter().zip(values).map(|(c, v)| (*c, weight * share * v)));
+        }
+        cells.retain(|cell| cell.1 != 0.0);
+        joined(cells, |a, b| a + b)
+    });
+    SparseRows::from_rows(n, rows)
 }
 
 /// The features of the modalities named in `wanted`, all when none are.
