@@ -34,7 +34,7 @@ pub(crate) enum Command {
     /// Goes the whole way on a small world that it generates as real media files.
     Demo(DemoArgs),
     /// Goes the whole way on your data: ingest, encode, train, evaluate, recommend.
-    Run(RunArgs),
+    Run(TrainArgs),
     /// Reads the sources of a run file into a dataset, with a validation report.
     Ingest(IngestArgs),
     /// Writes a dataset in the forms that other tools read.
@@ -44,7 +44,7 @@ pub(crate) enum Command {
     /// Turns the dataset's media into features.
     Encode(RunArgs),
     /// Fits the models of a run file.
-    Train(RunArgs),
+    Train(TrainArgs),
     /// Measures the fitted models on the test part.
     Evaluate(RunArgs),
     /// Recommends to one user, with reasons.
@@ -92,6 +92,22 @@ pub(crate) struct RunArgs {
     /// Prints one JSON object instead of tables.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TrainArgs {
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
+    #[command(flatten)]
+    pub(crate) watch: WatchArgs,
+}
+
+/// How a person watches models train.
+#[derive(Debug, Args)]
+pub(crate) struct WatchArgs {
+    /// Shows models, curves and the time that is left on the whole terminal while models train.
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) dashboard: bool,
 }
 
 #[derive(Debug, Args)]
@@ -189,6 +205,8 @@ pub(crate) struct TuneArgs {
 pub(crate) struct CvArgs {
     #[command(flatten)]
     pub(crate) run: RunArgs,
+    #[command(flatten)]
+    pub(crate) watch: WatchArgs,
     /// Folds; each is the test part once. Replaces `[split]`.
     #[arg(long, value_name = "K", default_value_t = 5, conflicts_with = "leave_one_out")]
     pub(crate) folds: usize,
@@ -298,6 +316,8 @@ pub(crate) enum FusionCommand {
 pub(crate) struct FusionRunArgs {
     #[command(flatten)]
     pub(crate) run: RunArgs,
+    #[command(flatten)]
+    pub(crate) watch: WatchArgs,
     /// The model that carries the layers, with its parameters from the run file: two_tower or
     /// vbpr.
     #[arg(long, value_name = "MODEL", default_value = "two_tower")]

@@ -4,6 +4,7 @@ mod allocator;
 mod args;
 mod bar;
 mod commands;
+mod dashboard;
 mod print;
 mod world;
 

@@ -17,7 +17,7 @@ pub use events::EventLog;
 pub use fit_loop::{EpochRecord, FitReport, Fitted, Stopped, Validation, fit_model};
 pub use folds::{Folding, Folds};
 pub use place::RunPlace;
-pub use progress::{Progress, Silent, TerminalProgress};
+pub use progress::{Labelled, Progress, Silent, TerminalProgress};
 pub use search::{
     Axis, Job, Method, Objective, Outcome, Point, Record, Rung, SearchResult, Space, TrialLog,
     TrialResult, TuneConfig, importance, search,

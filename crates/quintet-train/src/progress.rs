@@ -29,6 +29,38 @@ impl Progress for Silent {
     fn end(&mut self) {}
 }
 
+/// Passes everything on, with a model's label in the place of its name: a run may fit the same
+/// model several times.
+pub struct Labelled<'a> {
+    label: &'a str,
+    inner: &'a mut dyn Progress,
+}
+
+impl<'a> Labelled<'a> {
+    /// Calls the model `label`.
+    pub fn new(label: &'a str, inner: &'a mut dyn Progress) -> Self {
+        Self { label, inner }
+    }
+}
+
+impl Progress for Labelled<'_> {
+    fn begin(&mut self, _: &str, epochs: usize) {
+        self.inner.begin(self.label, epochs);
+    }
+
+    fn epoch(&mut self, record: &EpochRecord, metric: &str, best: f64) {
+        self.inner.epoch(record, metric, best);
+    }
+
+    fn note(&mut self, message: &str) {
+        self.inner.note(message);
+    }
+
+    fn end(&mut self) {
+        self.inner.end();
+    }
+}
+
 /// A bar on standard error while that is a terminal, nothing otherwise; notes are always kept.
 #[derive(Debug, Default)]
 pub struct TerminalProgress {

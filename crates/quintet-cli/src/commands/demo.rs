@@ -79,7 +79,7 @@ fn one(
         print::encoded(&encoded);
         print::split(&prepared);
     }
-    let mut models = job.train(&prepared, &run)?;
+    let mut models = job.train(&prepared, &run, false)?;
     models.push(TrainedModel {
         label: CEILING.into(),
         model: Box::new(Truth::new(&world, &prepared)),

@@ -7,11 +7,11 @@ use quintet::pipeline::{
     FusionRequest, FusionRow, FusionTable, Interval, Paired, Prepared, RemovalTable,
     compare_fusions, remove_modalities,
 };
-use quintet::train::TerminalProgress;
 
 use super::device;
 use super::stages::Job;
 use crate::args::{FusionCommand, FusionCompareArgs, FusionRemovalArgs, FusionRunArgs};
+use crate::dashboard::Watch;
 use crate::print;
 
 /// Runs the verb.
@@ -49,10 +49,11 @@ fn compare(args: &FusionCompareArgs, weights: &WeightStore) -> anyhow::Result<()
         ..request(&args.on)
     };
     let open = device(args.on.run.device)?;
-    let mut progress = TerminalProgress::default();
+    let mut watch = Watch::new(args.on.watch.dashboard, &job.config.name)?;
     let (config, registries) = (&job.config, &job.registries);
-    let table =
-        compare_fusions(config, &prepared, registries, &open.device, &request, &mut progress)?;
+    let table = compare_fusions(config, &prepared, registries, &open.device, &request, &mut watch);
+    watch.finish().iter().for_each(|n| print::note(n));
+    let table = table?;
     if args.on.run.json {
         return print::json(&table);
     }
@@ -133,7 +134,7 @@ fn show(table: &FusionTable) {
 fn removal(args: &FusionRemovalArgs, weights: &WeightStore) -> anyhow::Result<()> {
     let (job, prepared) = prepared(&args.on, weights)?;
     let open = device(args.on.run.device)?;
-    let mut progress = TerminalProgress::default();
+    let mut watch = Watch::new(args.on.watch.dashboard, &job.config.name)?;
     let table = remove_modalities(
         &job.config,
         &prepared,
@@ -141,8 +142,10 @@ fn removal(args: &FusionRemovalArgs, weights: &WeightStore) -> anyhow::Result<()
         &open.device,
         &request(&args.on),
         &args.shares,
-        &mut progress,
-    )?;
+        &mut watch,
+    );
+    watch.finish().iter().for_each(|n| print::note(n));
+    let table = table?;
     if args.on.run.json {
         return print::json(&table);
     }

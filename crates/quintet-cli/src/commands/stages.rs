@@ -8,12 +8,12 @@ use quintet::pipeline::{
     self, EncodePlaces, EncodeReport, Prepared, RatingResult, Request, RunConfig, RunFacts,
     RunResult, TrainedModel, WeightStore, Workspace,
 };
-use quintet::train::TerminalProgress;
 use serde_json::json;
 
 use super::device;
-use crate::args::{IngestArgs, RunArgs};
+use crate::args::{IngestArgs, RunArgs, TrainArgs};
 use crate::bar::{EncodeBar, IngestBar};
+use crate::dashboard::Watch;
 use crate::print;
 
 /// A run file with its places.
@@ -90,18 +90,19 @@ impl Job {
         &self,
         prepared: &Prepared,
         args: &RunArgs,
+        dashboard: bool,
     ) -> anyhow::Result<Vec<TrainedModel>> {
         let open = device(args.device)?;
-        let mut progress = TerminalProgress::default();
+        let mut watch = Watch::new(dashboard, &self.config.name)?;
         let models = pipeline::train_stage(
             &self.config,
             prepared,
             &self.registries,
             &open.device,
             &self.workspace,
-            &mut progress,
+            &mut watch,
         );
-        progress.take_notes().iter().for_each(|n| print::note(n));
+        watch.finish().iter().for_each(|n| print::note(n));
         Ok(models?)
     }
 
@@ -166,10 +167,11 @@ pub(crate) fn encode(args: &RunArgs, weights: &WeightStore) -> anyhow::Result<()
 }
 
 /// `quintet train`.
-pub(crate) fn train(args: &RunArgs, weights: &WeightStore) -> anyhow::Result<()> {
+pub(crate) fn train(args: &TrainArgs, weights: &WeightStore) -> anyhow::Result<()> {
+    let (args, dashboard) = (&args.run, args.watch.dashboard);
     let job = Job::open(args, weights)?;
     let prepared = job.prepared()?;
-    let models = job.train(&prepared, args)?;
+    let models = job.train(&prepared, args, dashboard)?;
     job.workspace.write_facts(job.facts.clone(), &models)?;
     if args.json {
         let reports: Vec<_> = models
@@ -218,7 +220,8 @@ pub(crate) fn evaluate(args: &RunArgs, weights: &WeightStore) -> anyhow::Result<
 }
 
 /// `quintet run`.
-pub(crate) fn run(args: &RunArgs, weights: &WeightStore) -> anyhow::Result<()> {
+pub(crate) fn run(args: &TrainArgs, weights: &WeightStore) -> anyhow::Result<()> {
+    let (args, dashboard) = (&args.run, args.watch.dashboard);
     let job = Job::open(args, weights)?;
     let say = |text: &str| {
         if !args.json {
@@ -237,7 +240,7 @@ pub(crate) fn run(args: &RunArgs, weights: &WeightStore) -> anyhow::Result<()> {
     if !args.json {
         print::split(&prepared);
     }
-    let models = job.train(&prepared, args)?;
+    let models = job.train(&prepared, args, dashboard)?;
     say("4 · evaluate (the test part is opened here, once)");
     let (result, ratings) = job.evaluate(&prepared, &models)?;
     if args.json {

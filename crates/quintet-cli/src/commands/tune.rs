@@ -4,12 +4,13 @@ use quintet::pipeline::{
     self, CrossValidated, CvTable, PipelineError, TuneResult, WeightStore, cross_validate,
     tune_stage,
 };
-use quintet::train::{Folding, Record, TerminalProgress};
+use quintet::train::{Folding, Record};
 use serde_json::Value;
 
 use super::device;
 use super::stages::Job;
 use crate::args::{CvArgs, TuneArgs};
+use crate::dashboard::Watch;
 use crate::print;
 
 /// Trials that the table shows; `tune/result.json` has all.
@@ -134,15 +135,17 @@ pub(crate) fn cv(args: &CvArgs, weights: &WeightStore) -> anyhow::Result<()> {
         None => Folding::KFold(args.folds),
     };
     let open = device(args.run.device)?;
-    let mut progress = TerminalProgress::default();
+    let mut watch = Watch::new(args.watch.dashboard, &job.config.name)?;
     let table = cross_validate(
         &job.config,
         (&dataset, &features),
         (folding, args.valid),
         &job.registries,
         &open.device,
-        &mut progress,
-    )?;
+        &mut watch,
+    );
+    watch.finish().iter().for_each(|n| print::note(n));
+    let table = table?;
     if args.run.json {
         return print::json(&table);
     }

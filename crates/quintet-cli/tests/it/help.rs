@@ -18,6 +18,8 @@ fn the_help_of_every_verb_names_its_arguments() {
         "--json",
         "--threads",
     ];
+    let mut trains = run.to_vec();
+    trains.push("--dashboard");
     let mut recommend = run.to_vec();
     recommend.extend(["--user", "--model", "-k", "--reasons"]);
     let demo = [
@@ -40,16 +42,16 @@ fn the_help_of_every_verb_names_its_arguments() {
     ];
     let verbs = [
         ("demo", &demo[..]),
-        ("run", &run),
+        ("run", &trains),
         ("ingest", &run),
         ("export", &["--format", "--to", "--json"]),
         ("import", &["--npy", "--modality", "--ids", "--name", "--f16", "--zero-is-missing"]),
         ("encode", &run),
-        ("train", &run),
+        ("train", &trains),
         ("evaluate", &run),
         ("recommend", &recommend),
         ("tune", &["--trials", "--seeds", "--parallel", "--out"]),
-        ("cv", &["--folds", "--leave-one-out", "--valid"]),
+        ("cv", &["--dashboard", "--folds", "--leave-one-out", "--valid"]),
         ("report", &["RUN_DIR"]),
         ("runs", &["list", "show", "compare", "projector"]),
         ("weights", &["add", "list", "remove", "--weights"]),

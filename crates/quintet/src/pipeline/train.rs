@@ -5,7 +5,7 @@ use std::time::Instant;
 use quintet_core::{Recommender, SeedStream};
 use quintet_data::{DataError, read_state, write_atomic, write_state};
 use quintet_tensor::{Device, Fit, FitContext};
-use quintet_train::{FitReport, Progress, RunPlace, fit_model};
+use quintet_train::{FitReport, Labelled, Progress, RunPlace, fit_model};
 
 use super::{ModelSpec, PipelineError, Prepared, RunConfig, Workspace};
 use crate::Registries;
@@ -88,8 +88,8 @@ fn train_one(
     let begun = Instant::now();
     let data = prepared.training_data_for(fit.as_ref())?;
     let valid = prepared.validation();
-    let fitted =
-        fit_model(fit.as_ref(), data, valid, context, &config.train, place.as_ref(), progress)?;
+    let (train, progress) = (&config.train, &mut Labelled::new(spec.label(), progress));
+    let fitted = fit_model(fit.as_ref(), data, valid, context, train, place.as_ref(), progress)?;
     if let Some(w) = workspace {
         let dir = w.model(spec.label());
         let mut state = fitted.model.state();

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use quintet_core::{Modality, SeedStream};
 use quintet_tensor::{Device, FitContext};
-use quintet_train::{Fitted, Progress, fit_model};
+use quintet_train::{Fitted, Labelled, Progress, fit_model};
 use serde_json::{Map, Value};
 
 use super::{PipelineError, Prepared, RunConfig};
@@ -109,7 +109,9 @@ impl<'a> Shop<'a> {
         let context = FitContext { device: self.device.clone(), seed: SeedStream::new(seed) };
         let data = self.prepared.training_data_for(fit.as_ref())?;
         let valid = self.prepared.validation();
-        Ok(fit_model(fit.as_ref(), data, valid, &context, &self.config.train, None, progress)?)
+        let label = format!("{}, seed {seed}", candidate.label);
+        let (train, progress) = (&self.config.train, &mut Labelled::new(&label, progress));
+        Ok(fit_model(fit.as_ref(), data, valid, &context, train, None, progress)?)
     }
 }
 
