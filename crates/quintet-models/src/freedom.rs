@@ -90,12 +90,11 @@ impl GraphRecipe for FreedomConfig {
         self.modalities.as_deref()
     }
 
-    fn reads_attributes(&self) -> bool {
-        self.attributes.is_some()
+    fn attribute_view(&self) -> Option<&AttributeView> {
+        self.attributes.as_ref()
     }
 
     fn check(&self) -> Result<(), FitError> {
-        AttributeView::check(self.attributes.as_ref(), Self::NAME)?;
         if self.dim == 0 || self.k == 0 {
             return refuse(
                 Self::NAME,
@@ -128,12 +127,7 @@ impl GraphRecipe for FreedomConfig {
             train: world.train.clone(),
             sampled: whole.clone(),
             whole,
-            alike: world.frozen_graph(
-                Self::NAME,
-                self.k,
-                self.image_weight,
-                self.attributes.as_ref(),
-            )?,
+            alike: world.frozen_graph(self, self.k, self.image_weight)?,
             config: self.clone(),
         })
     }

@@ -109,12 +109,11 @@ impl GraphRecipe for LirdrecConfig {
         self.modalities.as_deref()
     }
 
-    fn reads_attributes(&self) -> bool {
-        self.attributes.is_some()
+    fn attribute_view(&self) -> Option<&AttributeView> {
+        self.attributes.as_ref()
     }
 
     fn check(&self) -> Result<(), FitError> {
-        AttributeView::check(self.attributes.as_ref(), Self::NAME)?;
         at_least_one(Self::NAME, "dim", self.dim)?;
         at_least_one(Self::NAME, "hidden", self.hidden)?;
         at_least_one(Self::NAME, "k", self.k)?;
@@ -147,12 +146,7 @@ impl GraphRecipe for LirdrecConfig {
             mix: [self.start, 1.0 - self.start],
             contents,
             graph: world.user_item(),
-            alike: world.frozen_graph(
-                Self::NAME,
-                self.k,
-                self.image_weight,
-                self.attributes.as_ref(),
-            )?,
+            alike: world.frozen_graph(self, self.k, self.image_weight)?,
             device: device.clone(),
             config: self.clone(),
         })

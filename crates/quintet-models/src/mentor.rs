@@ -121,12 +121,11 @@ impl GraphRecipe for MentorConfig {
         self.modalities.as_deref()
     }
 
-    fn reads_attributes(&self) -> bool {
-        self.attributes.is_some()
+    fn attribute_view(&self) -> Option<&AttributeView> {
+        self.attributes.as_ref()
     }
 
     fn check(&self) -> Result<(), FitError> {
-        AttributeView::check(self.attributes.as_ref(), Self::NAME)?;
         at_least_one(Self::NAME, "dim", self.dim)?;
         at_least_one(Self::NAME, "hidden", self.hidden)?;
         at_least_one(Self::NAME, "k", self.k)?;
@@ -162,12 +161,7 @@ impl GraphRecipe for MentorConfig {
             predictor: default_linear(width, width, rng, device),
             contents: world.features.iter().map(Content::of).collect(),
             graph: world.user_item(),
-            alike: world.frozen_graph(
-                Self::NAME,
-                self.k,
-                self.image_weight,
-                self.attributes.as_ref(),
-            )?,
+            alike: world.frozen_graph(self, self.k, self.image_weight)?,
             config: self.clone(),
         })
     }

@@ -125,12 +125,11 @@ impl GraphRecipe for PglConfig {
         self.modalities.as_deref()
     }
 
-    fn reads_attributes(&self) -> bool {
-        self.attributes.is_some()
+    fn attribute_view(&self) -> Option<&AttributeView> {
+        self.attributes.as_ref()
     }
 
     fn check(&self) -> Result<(), FitError> {
-        AttributeView::check(self.attributes.as_ref(), Self::NAME)?;
         at_least_one(Self::NAME, "dim", self.dim)?;
         at_least_one(Self::NAME, "k", self.k)?;
         at_most_one(Self::NAME, "image_weight", self.image_weight)?;
@@ -173,12 +172,7 @@ impl GraphRecipe for PglConfig {
             subgraph: whole.clone(),
             built: false,
             whole,
-            alike: world.frozen_graph(
-                Self::NAME,
-                self.k,
-                self.image_weight,
-                self.attributes.as_ref(),
-            )?,
+            alike: world.frozen_graph(self, self.k, self.image_weight)?,
             scales: matrix_to_tensor(&scales, device),
             config: self.clone(),
         })

@@ -18,7 +18,7 @@ use serde_json::Value;
 use super::attributes;
 use super::model::GraphModel;
 use super::options::{Options, above};
-use super::{GraphNet, GraphRecipe, World, triples};
+use super::{AttributeView, GraphNet, GraphRecipe, World, triples};
 
 /// The registry entry of a model.
 pub(crate) fn entry<R: GraphRecipe>() -> ModelEntry {
@@ -86,6 +86,7 @@ impl<R: GraphRecipe> GraphTrainer<R> {
         let training = recipe.training();
         check_training_params(R::NAME, 1, training.batch_size, training.lr, 0.0)?;
         recipe.check()?;
+        AttributeView::check(recipe.attribute_view(), R::NAME)?;
         check_interactions(R::NAME, data.train)?;
         let device = context.device.clone().autodiff();
         let mut world = World::new(

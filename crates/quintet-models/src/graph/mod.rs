@@ -74,9 +74,14 @@ pub(crate) trait GraphRecipe:
     /// Which modalities are read; all that have features by default.
     fn modalities(&self) -> Option<&[quintet_core::Modality]>;
 
+    /// Attributes as one more view in the item graph, where the model has that.
+    fn attribute_view(&self) -> Option<&AttributeView> {
+        None
+    }
+
     /// Whether it reads the attributes of items; the fitted model then keeps them.
     fn reads_attributes(&self) -> bool {
-        false
+        self.attribute_view().is_some()
     }
 
     /// Whether the model can do without any features.

@@ -10,7 +10,7 @@ use quintet_tensor::{
 };
 use rand::RngExt;
 
-use super::AttributeView;
+use super::GraphRecipe;
 use super::edges::joined;
 
 /// What a model is built from.
@@ -155,20 +155,19 @@ impl World {
     ///
     /// # Errors
     /// The device failed, or the items have no attributes to see.
-    pub(crate) fn frozen_graph(
+    pub(crate) fn frozen_graph<R: GraphRecipe>(
         &self,
-        model: &str,
+        recipe: &R,
         k: usize,
         image_weight: f32,
-        attributes: Option<&AttributeView>,
     ) -> Result<SparseProduct, FitError> {
         let mut weights = graph_weights(&self.modalities(), image_weight);
         let graphs = self.features.iter().map(|f| self.knn(f, k, false));
         let mut graphs = graphs.collect::<Result<Vec<_>, _>>()?;
         let mut has: Vec<&[bool]> = self.features.iter().map(ItemFeatures::has).collect();
         let described;
-        if let Some(view) = attributes {
-            let (graph, known) = view.graph(model, self.attributes.as_ref(), &self.warm)?;
+        if let Some(view) = recipe.attribute_view() {
+            let (graph, known) = view.graph(R::NAME, self.attributes.as_ref(), &self.warm)?;
             weights.iter_mut().for_each(|w| *w *= 1.0 - view.weight);
             weights.push(view.weight);
             graphs.push(graph);
