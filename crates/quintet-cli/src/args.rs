@@ -53,6 +53,8 @@ pub(crate) enum Command {
     Tune(TuneArgs),
     /// Measures every model by cross-validation: on every fold, or with one of each user left out.
     Cv(CvArgs),
+    /// Measures every model of the run file with several seeds on one split, with paired tests.
+    Seeds(SeedsArgs),
     /// Writes the page about a run again, from the files in its folder.
     Report(ReportArgs),
     /// Lists, shows and compares runs.
@@ -219,6 +221,25 @@ pub(crate) struct CvArgs {
     pub(crate) valid: f64,
 }
 
+/// Every fit adds a line to `seeds/fits.jsonl` of the run's folder. A call that was stopped goes on
+/// where it was when it is made again, and more seeds or models are added to those that are there.
+#[derive(Debug, Args)]
+pub(crate) struct SeedsArgs {
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
+    #[command(flatten)]
+    pub(crate) watch: WatchArgs,
+    /// How many seeds, counted up from that of the run, which also makes the split.
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    pub(crate) seeds: usize,
+    /// No fit begins after so many seconds.
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) budget: Option<u64>,
+    /// Prints the table as Markdown.
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) markdown: bool,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct ReportArgs {
     /// The folder of a run that was evaluated; `report.html` is written into it.
@@ -305,9 +326,11 @@ pub(crate) struct FusionArgs {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum FusionCommand {
-    /// Fits one model with every fusion layer and says which one to take, by validation.
+    /// Fits one model with every fusion layer and says which one to take, by validation. Fits are
+    /// kept in `fusion/` of the run's folder, so that a call that was stopped goes on.
     Compare(FusionCompareArgs),
-    /// Takes modalities away from items after the fit and shows what is left of the accuracy.
+    /// Takes modalities away from items after the fit and shows what is left of the accuracy; fits
+    /// are kept as in `compare`.
     Removal(FusionRemovalArgs),
 }
 
@@ -328,15 +351,18 @@ pub(crate) struct FusionRunArgs {
     /// How many seeds, counted up from that of the run.
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) seeds: usize,
+    /// No fit begins after so many seconds.
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) budget: Option<u64>,
+    /// Prints the table as Markdown.
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) markdown: bool,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct FusionCompareArgs {
     #[command(flatten)]
     pub(crate) on: FusionRunArgs,
-    /// No fit begins after so many seconds.
-    #[arg(long, value_name = "SECONDS")]
-    pub(crate) budget: Option<u64>,
     /// Opens the test part: shows the metric on it, and tests the rows against each other there.
     /// The choice looks at validation all the same.
     #[arg(long)]

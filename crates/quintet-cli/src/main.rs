@@ -5,6 +5,7 @@ mod args;
 mod bar;
 mod commands;
 mod dashboard;
+mod lines;
 mod print;
 mod world;
 
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
         Command::Recommend(args) => commands::recommend::run(&args, &weights),
         Command::Tune(args) => commands::tune::tune(&args, &weights),
         Command::Cv(args) => commands::tune::cv(&args, &weights),
+        Command::Seeds(args) => commands::seeds::run(&args, &weights),
         Command::Report(args) => commands::report::run(&args),
         Command::Runs(args) => commands::runs::run(&args),
         Command::Fusion(args) => commands::fusion::run(&args.command, &weights),

@@ -5,8 +5,8 @@ use std::io::{IsTerminal, Write};
 
 use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table, TableStyle};
 use quintet::pipeline::{
-    EncodeReport, Interval, ModalityReport, ModalityWeight, ModelResult, Prepared, RatingResult,
-    Recommendation, RunResult, TrainedModel,
+    EncodeReport, Interval, ModalityReport, ModalityWeight, ModelResult, Paired, Prepared,
+    RatingResult, Recommendation, RunResult, TrainedModel,
 };
 use serde::Serialize;
 
@@ -78,6 +78,46 @@ pub(crate) fn table(header: &[&str], rows: Vec<Vec<String>>, numbers_from: usize
         }
     }
     out!("{table}");
+}
+
+/// The same as Markdown where that is asked for.
+pub(crate) fn table_as(
+    markdown: bool,
+    header: &[&str],
+    rows: Vec<Vec<String>>,
+    numbers_from: usize,
+) {
+    if !markdown {
+        return table(header, rows, numbers_from);
+    }
+    let dashes = (0..header.len()).map(|at| if at < numbers_from { "---" } else { "---:" });
+    out!("\n| {} |", header.join(" | "));
+    out!("|{}|", dashes.collect::<Vec<_>>().join("|"));
+    for row in rows {
+        out!(
+            "| {} |",
+            row.iter().map(|cell| cell.replace('|', "\\|")).collect::<Vec<_>>().join(" | ")
+        );
+    }
+    out!("");
+}
+
+/// `+0.0123 [+0.0100, +0.0150] p 0.012`, a difference with the p of its paired test.
+pub(crate) fn paired(paired: Option<&Paired>) -> String {
+    paired.map_or_else(
+        || "–".to_owned(),
+        |p| {
+            let d = &p.difference;
+            format!("{:+.4} [{:+.4}, {:+.4}] p {:.3}", d.mean, d.lower, d.upper, p.p)
+        },
+    )
+}
+
+/// How many fits of a comparison were there before; nothing where none was.
+pub(crate) fn fits(known: usize, fitted: usize) {
+    if known > 0 {
+        line(&format!("{known} fits were known from before, {fitted} were made now"));
+    }
 }
 
 /// `0.1234 [0.1200, 0.1270]`.

@@ -49,8 +49,14 @@ pub enum TrainError {
         /// The log.
         path: String,
     },
+    /// Another process writes the log.
+    #[error("another process is writing {path}; wait until it ends or choose another directory")]
+    LogInUse {
+        /// The log.
+        path: String,
+    },
     /// A line of a log is not as it was written.
-    #[error("{path} is no line of a search: {reason}")]
+    #[error("{path} is not as it was written: {reason}")]
     Log {
         /// The file and line.
         path: String,

@@ -6,6 +6,7 @@ mod error;
 mod events;
 mod fit_loop;
 mod folds;
+mod line_log;
 mod place;
 mod progress;
 mod search;
@@ -16,6 +17,7 @@ pub use error::TrainError;
 pub use events::EventLog;
 pub use fit_loop::{EpochRecord, FitReport, Fitted, Stopped, Validation, fit_model};
 pub use folds::{Folding, Folds};
+pub use line_log::LineLog;
 pub use place::RunPlace;
 pub use progress::{Labelled, Progress, Silent, TerminalProgress};
 pub use search::{

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use quintet::pipeline::WeightStore;
 use quintet::pipeline::{
-    FusionRequest, FusionRow, FusionTable, Interval, Paired, Prepared, RemovalTable,
+    FusionRequest, FusionRow, FusionTable, Interval, Prepared, RemovalRow, RemovalTable,
     compare_fusions, remove_modalities,
 };
 
@@ -31,23 +31,21 @@ fn prepared(on: &FusionRunArgs, weights: &WeightStore) -> anyhow::Result<(Job, P
     Ok((job, prepared))
 }
 
-fn request(on: &FusionRunArgs) -> FusionRequest {
+/// `file` is where fits are kept, in the run's folder.
+fn request(on: &FusionRunArgs, job: &Job, file: &str) -> FusionRequest {
     FusionRequest {
         model: on.model.clone(),
         layers: on.layers.clone(),
         seeds: on.seeds,
-        budget: None,
+        budget: on.budget.map(Duration::from_secs),
         open_test: false,
+        kept: Some(job.workspace.file("fusion").join(file)),
     }
 }
 
 fn compare(args: &FusionCompareArgs, weights: &WeightStore) -> anyhow::Result<()> {
     let (job, prepared) = prepared(&args.on, weights)?;
-    let request = FusionRequest {
-        budget: args.budget.map(Duration::from_secs),
-        open_test: args.test,
-        ..request(&args.on)
-    };
+    let request = FusionRequest { open_test: args.test, ..request(&args.on, &job, "fits.jsonl") };
     let open = device(args.on.run.device)?;
     let mut watch = Watch::new(args.on.watch.dashboard, &job.config.name)?;
     let (config, registries) = (&job.config, &job.registries);
@@ -57,25 +55,11 @@ fn compare(args: &FusionCompareArgs, weights: &WeightStore) -> anyhow::Result<()
     if args.on.run.json {
         return print::json(&table);
     }
-    show(&table);
+    show(&table, args.on.markdown);
     Ok(())
 }
 
-fn interval(i: &Interval) -> String {
-    format!("{:.4} [{:.4}, {:.4}]", i.mean, i.lower, i.upper)
-}
-
-fn difference(paired: Option<&Paired>) -> String {
-    paired.map_or_else(
-        || "–".to_owned(),
-        |p| {
-            let d = &p.difference;
-            format!("{:+.4} [{:+.4}, {:+.4}] p {:.3}", d.mean, d.lower, d.upper, p.p)
-        },
-    )
-}
-
-fn show(table: &FusionTable) {
+fn show(table: &FusionTable, markdown: bool) {
     let tested = table.test_users > 0;
     print::heading(&format!(
         "{} with every fusion, {} ({} validation users{})",
@@ -85,8 +69,8 @@ fn show(table: &FusionTable) {
         if tested { format!(", {} test users", table.test_users) } else { String::new() },
     ));
     let seeded = |i: &Interval, spread: f64, seeds: usize| match seeds {
-        0 | 1 => interval(i),
-        _ => format!("{} ±{spread:.4}", interval(i)),
+        0 | 1 => print::interval(i),
+        _ => format!("{} ±{spread:.4}", print::interval(i)),
     };
     let row = |row: &FusionRow| {
         let mut cells = vec![
@@ -99,8 +83,8 @@ fn show(table: &FusionTable) {
         if let Some(test) = &row.test {
             cells.push(seeded(test, row.test_spread.unwrap_or(0.0), row.seeds));
         }
-        cells.push(difference(row.against_concat.as_ref()));
-        cells.push(difference(row.against_single.as_ref()));
+        cells.push(print::paired(row.against_concat.as_ref()));
+        cells.push(print::paired(row.against_single.as_ref()));
         cells
     };
     let mut header = vec!["fusion", "numbers", "seeds", "fit, s", "validation"];
@@ -108,7 +92,8 @@ fn show(table: &FusionTable) {
         header.push("test");
     }
     header.extend(["minus concat", "minus best single"]);
-    print::table(&header, table.rows.iter().map(row).collect(), 1);
+    print::table_as(markdown, &header, table.rows.iter().map(row).collect(), 1);
+    print::fits(table.known, table.fitted);
     if !table.not_run.is_empty() {
         print::line(&format!("not reached within the budget: {}", table.not_run.join(", ")));
     }
@@ -123,11 +108,15 @@ fn show(table: &FusionTable) {
             choice.level,
             table.rows.len(),
             choice.best,
-            interval(&choice.given_up),
+            print::interval(&choice.given_up),
         ));
     }
     if let Some(over) = &choice.over_concat {
-        print::line(&format!("{} minus concat in validation: {}", choice.label, interval(over)));
+        print::line(&format!(
+            "{} minus concat in validation: {}",
+            choice.label,
+            print::interval(over)
+        ));
     }
 }
 
@@ -140,7 +129,7 @@ fn removal(args: &FusionRemovalArgs, weights: &WeightStore) -> anyhow::Result<()
         &prepared,
         &job.registries,
         &open.device,
-        &request(&args.on),
+        &request(&args.on, &job, "removal.jsonl"),
         &args.shares,
         &mut watch,
     );
@@ -149,22 +138,27 @@ fn removal(args: &FusionRemovalArgs, weights: &WeightStore) -> anyhow::Result<()
     if args.on.run.json {
         return print::json(&table);
     }
-    show_removal(&table, args.on.seeds);
+    show_removal(&table, args.on.markdown);
     Ok(())
 }
 
-fn show_removal(table: &RemovalTable, seeds: usize) {
+fn show_removal(table: &RemovalTable, markdown: bool) {
     let what = format!("{}, {}: share of vectors taken away", table.model, table.metric);
     print::heading(&what);
-    let mut header = vec!["fusion".to_owned(), "gaps".to_owned()];
+    let mut header = vec!["fusion".to_owned(), "gaps".to_owned(), "seeds".to_owned()];
     header.extend(table.shares.iter().map(|s| format!("{:.0} %", 100.0 * s)));
-    let rows = table.rows.iter().map(|row| {
-        let cells = row.values.iter().zip(&row.spreads).map(|(v, s)| match seeds {
+    let row = |row: &RemovalRow| {
+        let cells = row.values.iter().zip(&row.spreads).map(|(v, s)| match row.seeds {
             0 | 1 => format!("{v:.4}"),
             _ => format!("{v:.4} ±{s:.4}"),
         });
-        [row.layer.clone(), row.filling.clone()].into_iter().chain(cells).collect()
-    });
+        let first = [row.layer.clone(), row.filling.clone(), row.seeds.to_string()];
+        first.into_iter().chain(cells).collect()
+    };
     let header: Vec<&str> = header.iter().map(String::as_str).collect();
-    print::table(&header, rows.collect(), 2);
+    print::table_as(markdown, &header, table.rows.iter().map(row).collect(), 2);
+    print::fits(table.known, table.fitted);
+    if !table.not_run.is_empty() {
+        print::line(&format!("not reached within the budget: {}", table.not_run.join(", ")));
+    }
 }

@@ -11,6 +11,7 @@ pub(crate) mod list;
 pub(crate) mod recommend;
 pub(crate) mod report;
 pub(crate) mod runs;
+pub(crate) mod seeds;
 pub(crate) mod stages;
 pub(crate) mod tune;
 pub(crate) mod weights;

@@ -166,10 +166,7 @@ fn show_folds(table: &CvTable) {
         let primary = of(m, &table.primary);
         let mut row = vec![m.label.clone(), print::interval(&m.primary), primary];
         if table.reference.is_some() {
-            row.push(m.against.as_ref().map_or("–".into(), |p| {
-                let d = &p.difference;
-                format!("{:+.4} [{:+.4}, {:+.4}] p {:.3}", d.mean, d.lower, d.upper, p.p)
-            }));
+            row.push(print::paired(m.against.as_ref()));
         }
         row
     };

@@ -18,6 +18,7 @@ use quintet::train::{EpochRecord, Progress, TerminalProgress};
 use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
+use crate::lines::Lines;
 use board::Board;
 
 /// Time between two pictures.
@@ -29,18 +30,24 @@ const INTERRUPTED: i32 = 130;
 pub(crate) enum Watch {
     /// A line at the bottom of the terminal.
     Bar(TerminalProgress),
+    /// Plain lines, where standard error is no terminal.
+    Lines(Lines),
     /// The whole terminal.
     Screen(Dashboard),
 }
 
 impl Watch {
-    /// The screen when it is asked for, else the bar; `title` says what runs.
+    /// The screen when it is asked for, else the bar, or lines where there is no terminal; `title`
+    /// says what runs.
     ///
     /// # Errors
     /// There is no terminal to show the screen on.
     pub(crate) fn new(dashboard: bool, title: &str) -> anyhow::Result<Self> {
         if !dashboard {
-            return Ok(Self::Bar(TerminalProgress::default()));
+            return Ok(match std::io::stderr().is_terminal() {
+                true => Self::Bar(TerminalProgress::default()),
+                false => Self::Lines(Lines::default()),
+            });
         }
         anyhow::ensure!(
             std::io::stdout().is_terminal() && std::io::stdin().is_terminal(),
@@ -53,6 +60,7 @@ impl Watch {
     pub(crate) fn finish(self) -> Vec<String> {
         match self {
             Self::Bar(mut bar) => bar.take_notes(),
+            Self::Lines(mut lines) => lines.take_notes(),
             Self::Screen(screen) => screen.notes(),
         }
     }
@@ -60,6 +68,7 @@ impl Watch {
     fn inner(&mut self) -> &mut dyn Progress {
         match self {
             Self::Bar(bar) => bar,
+            Self::Lines(lines) => lines,
             Self::Screen(screen) => screen,
         }
     }
@@ -208,6 +217,6 @@ mod tests {
         }
         let refused = Watch::new(true, "shop").err().map(|e| e.to_string());
         assert!(refused.is_some_and(|text| text.contains("--dashboard: expected a terminal")));
-        assert!(matches!(Watch::new(false, "shop"), Ok(Watch::Bar(_))));
+        assert!(!matches!(Watch::new(false, "shop"), Ok(Watch::Screen(_))));
     }
 }

@@ -27,6 +27,23 @@ fn a_comparison_names_its_rows_and_what_to_take() {
     );
 }
 
+/// What was fitted lies in the run's folder: the same call makes nothing again.
+#[test]
+fn a_comparison_goes_on_where_it_was() {
+    let shop = tiny(TABLES);
+    let first = shop.call(&args("compare", &["--layers", "concat"])).ok();
+    assert!(!first.stdout.contains("known from before"), "{first:?}");
+    let more = ["--layers", "concat,gated", "--markdown"];
+    let second = shop.call(&args("compare", &more)).ok().stdout;
+    names(&second, &["3 fits were known from before, 1 were made now", "| fusion | numbers |"]);
+    let third = shop.call(&args("compare", &["--budget", "0"])).ok().stdout;
+    names(&third, &["4 fits were known", "not reached within the budget: attention"]);
+    let more = ["--layers", "gated", "--shares", "0,1"];
+    shop.call(&args("removal", &more)).ok();
+    let again = shop.call(&args("removal", &more)).ok().stdout;
+    names(&again, &["1 fits were known from before, 0 were made now"]);
+}
+
 #[test]
 fn a_curve_has_a_column_a_share() {
     let shop = tiny(TABLES);

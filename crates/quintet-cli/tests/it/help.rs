@@ -52,6 +52,7 @@ fn the_help_of_every_verb_names_its_arguments() {
         ("recommend", &recommend),
         ("tune", &["--trials", "--seeds", "--parallel", "--out"]),
         ("cv", &["--dashboard", "--folds", "--leave-one-out", "--valid"]),
+        ("seeds", &["--dashboard", "--seeds", "--budget", "--markdown", "--out"]),
         ("report", &["RUN_DIR"]),
         ("runs", &["list", "show", "compare", "projector"]),
         ("weights", &["add", "list", "remove", "--weights"]),

@@ -152,3 +152,19 @@ fn mistakes_in_a_search_are_named_before_anything_is_fitted() {
         assert!(!tiny.path("out").exists(), "{to}");
     }
 }
+
+/// A table a call, and nothing that was fitted is fitted again.
+#[test]
+fn seeds_add_up() {
+    let tiny = Tiny::new();
+    let table = tiny.verb("seeds", &["--seeds", "2", "--json"]).ok().json();
+    assert_eq!((table["fitted"].as_u64(), table["known"].as_u64()), (Some(4), Some(0)));
+    let rows = table["models"].as_array().unwrap();
+    let labels: Vec<&str> = rows.iter().map(|m| m["label"].as_str().unwrap()).collect();
+    assert_eq!(labels, ["popularity", "bpr"]);
+    assert_eq!(table["models"][1]["seeds"], 2);
+    let printed = tiny.verb("seeds", &["--seeds", "3", "--markdown"]).ok().stdout;
+    names(&printed, &["3 seeds", "| model | numbers |", "| bpr |", "±", "4 fits were known"]);
+    let refused = tiny.verb("seeds", &["--seeds", "0"]).error();
+    names(&refused, &["--seeds: expected at least 1, found 0"]);
+}

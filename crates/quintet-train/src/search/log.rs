@@ -1,16 +1,11 @@
 //! The log of a search: a line of JSON a fit, the first line says of which search.
-//!
-//! Lines are appended and synced one at a time. A killed search leaves at most a last line that
-//! breaks off, which is taken away when it goes on.
 
-use std::io::{Read, Seek, SeekFrom, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use fs_err::{File, OpenOptions};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::TrainError;
+use crate::{LineLog, TrainError};
 
 /// One fit.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -44,8 +39,7 @@ struct Header {
 /// What was done so far, and where more is written.
 #[derive(Debug)]
 pub struct TrialLog {
-    path: PathBuf,
-    file: File,
+    log: LineLog,
     records: Vec<Record>,
 }
 
@@ -53,38 +47,22 @@ impl TrialLog {
     /// Opens the log of the search with this identity, or begins it.
     ///
     /// # Errors
-    /// The log is of another search or damaged before its last line; a file cannot be written.
+    /// The log is of another search, in use or damaged before its last line; a file cannot be
+    /// written.
     pub fn open(path: &Path, identity: &str) -> Result<Self, TrainError> {
-        if let Some(parent) = path.parent() {
-            fs_err::create_dir_all(parent)?;
-        }
-        let mut options = OpenOptions::new();
-        let mut file = options.read(true).write(true).create(true).truncate(false).open(path)?;
-        let mut text = String::new();
-        file.read_to_string(&mut text)?;
-        // What follows the last end of a line was being written when the process ended.
-        let whole = text.rfind('\n').map_or(0, |at| at + 1);
-        file.set_len(whole as u64)?;
-        file.seek(SeekFrom::End(0))?;
-        let mut log = Self { path: path.to_owned(), file, records: Vec::new() };
-        let damaged = |number: usize, e: serde_json::Error| TrainError::Log {
-            path: format!("{}, line {}", path.display(), number + 1),
-            reason: e.to_string(),
-        };
-        let mut lines = text[..whole].lines().enumerate();
+        let (mut log, lines) = LineLog::open(path)?;
+        let mut lines = lines.iter().enumerate();
         match lines.next() {
             None => log.append(&Header { search: identity.to_owned() })?,
             Some((number, line)) => {
-                let header: Header = serde_json::from_str(line).map_err(|e| damaged(number, e))?;
+                let header: Header = log.read(number, line)?;
                 if header.search != identity {
                     return Err(TrainError::OtherSearch { path: path.display().to_string() });
                 }
             }
         }
-        for (number, line) in lines {
-            log.records.push(serde_json::from_str(line).map_err(|e| damaged(number, e))?);
-        }
-        Ok(log)
+        let records = lines.map(|(number, line)| log.read(number, line)).collect::<Result<_, _>>();
+        Ok(Self { records: records?, log })
     }
 
     /// The fit of a trial, where it was done.
@@ -99,7 +77,7 @@ impl TrialLog {
 
     /// The file.
     pub fn path(&self) -> &Path {
-        &self.path
+        self.log.path()
     }
 
     /// Adds a fit.
@@ -107,16 +85,8 @@ impl TrialLog {
     /// # Errors
     /// The file cannot be written.
     pub fn push(&mut self, record: Record) -> Result<(), TrainError> {
-        self.append(&record)?;
+        self.log.append(&record)?;
         self.records.push(record);
-        Ok(())
-    }
-
-    fn append(&mut self, line: &impl Serialize) -> Result<(), TrainError> {
-        let mut text = serde_json::to_string(line)?;
-        text.push('\n');
-        self.file.write_all(text.as_bytes())?;
-        self.file.sync_data()?;
         Ok(())
     }
 }
@@ -146,12 +116,14 @@ mod tests {
         let mut log = TrialLog::open(&path, "a").unwrap();
         log.push(record(0)).unwrap();
         log.push(record(1)).unwrap();
+        drop(log);
         let whole = fs_err::read(&path).unwrap();
         fs_err::write(&path, &whole[..whole.len() - 7]).unwrap();
         let mut log = TrialLog::open(&path, "a").unwrap();
         assert_eq!(log.records(), [record(0)]);
         assert!(log.find(0, 0, 5).is_some() && log.find(0, 0, 6).is_none());
         log.push(record(1)).unwrap();
+        drop(log);
         assert_eq!(fs_err::read(&path).unwrap(), whole);
         // Cut off within the first line, nothing is left.
         fs_err::write(&path, &whole[..5]).unwrap();

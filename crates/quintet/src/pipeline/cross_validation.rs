@@ -9,14 +9,13 @@ use std::collections::BTreeMap;
 
 use quintet_core::{FeatureSet, Interactions, SeedStream};
 use quintet_data::{Dataset, shape};
-use quintet_metrics::{
-    BootstrapConfig, Evaluator, bootstrap_mean, holm, paired_bootstrap, paired_t_test,
-};
+use quintet_metrics::Evaluator;
 use quintet_tensor::Device;
 use quintet_train::{Folding, Folds, Progress};
 use serde::Serialize;
 
 use super::behaviours::Later;
+use super::judge::{Judge, mean, spread};
 use super::prepare::prepare_parts;
 use super::{Interval, Paired, PipelineError, RunConfig, train_models};
 use crate::Registries;
@@ -127,50 +126,36 @@ fn table(
     folding: Folding,
     gathered: &[Gathered],
 ) -> Result<CvTable, PipelineError> {
-    let seed = SeedStream::new(config.seed);
-    let bootstrap =
-        BootstrapConfig { resamples: config.evaluate.resamples, ..BootstrapConfig::default() };
-    let by_user: Vec<Vec<f64>> = gathered
+    let judge = Judge::new(config);
+    let by_user: Vec<[Vec<f64>; 1]> = gathered
         .iter()
-        .map(|g| g.users.values().map(|(sum, n)| sum / *n as f64).collect())
+        .map(|g| [g.users.values().map(|(sum, n)| sum / *n as f64).collect()])
         .collect();
     let reference = config.reference();
     let at = config.models.iter().position(|spec| Some(spec.label()) == reference);
+    let rows: Vec<&[Vec<f64>]> = by_user.iter().map(|row| &row[..]).collect();
+    let against = judge.against(&rows, at, true)?;
     let mut models = Vec::with_capacity(gathered.len());
-    let mut p = Vec::new();
-    for (number, ((spec, g), users)) in config.models.iter().zip(gathered).zip(&by_user).enumerate()
+    for (((spec, g), users), against) in
+        config.models.iter().zip(gathered).zip(&by_user).zip(against)
     {
-        let against = match at.filter(|at| *at != number) {
-            Some(at) => {
-                let difference = paired_bootstrap(&by_user[at], users, &bootstrap, &seed)?.into();
-                let test = paired_t_test(&by_user[at], users)?;
-                p.push(test.p);
-                Some(Paired { difference, p: test.p })
-            }
-            None => None,
-        };
         models.push(CrossValidated {
             label: spec.label().to_owned(),
             metrics: g.metrics.iter().map(|(key, values)| (key.clone(), over(values))).collect(),
             folds: g.metrics.get(&config.evaluate.primary).cloned().unwrap_or_default(),
-            primary: bootstrap_mean(users, &bootstrap, &seed)?.into(),
+            primary: judge.mean(users)?,
             against,
         });
     }
-    let compared = models.iter_mut().filter_map(|m| m.against.as_mut());
-    compared.zip(holm(&p)?).for_each(|(paired, p)| paired.p = p);
     Ok(CvTable {
         folding,
         primary: config.evaluate.primary.clone(),
         reference: reference.map(str::to_owned),
-        users: by_user.first().map_or(0, Vec::len),
+        users: by_user.first().map_or(0, |row| row[0].len()),
         models,
     })
 }
 
 fn over(values: &[f64]) -> CvValue {
-    let n = values.len() as f64;
-    let mean = values.iter().sum::<f64>() / n;
-    let squares: f64 = values.iter().map(|v| (v - mean) * (v - mean)).sum();
-    CvValue { mean, spread: if n > 1.0 { (squares / (n - 1.0)).sqrt() } else { 0.0 } }
+    CvValue { mean: mean(values), spread: spread(values) }
 }

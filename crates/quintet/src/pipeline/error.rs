@@ -57,6 +57,9 @@ pub enum PipelineError {
         /// Why, and what was expected.
         reason: String,
     },
+    /// A budget ended too early.
+    #[error("the budget ended before the first fit, and none was kept; give more seconds")]
+    NothingFitted,
     /// The run file does not say what to search.
     #[error(
         "the run file has no [tune] table; expected one such as `[tune]`, `model = {model:?}`, `[tune.space]`, `lr = {{ log = [1e-4, 1e-2] }}`"

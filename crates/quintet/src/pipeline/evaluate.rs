@@ -252,7 +252,7 @@ fn without(features: &FeatureSet, modality: Modality) -> Result<FeatureSet, Pipe
 }
 
 /// What is the same for every model of a run.
-struct Bench<'a> {
+pub(super) struct Bench<'a> {
     config: &'a RunConfig,
     prepared: &'a Prepared,
     registries: &'a Registries,
@@ -263,7 +263,7 @@ struct Bench<'a> {
 }
 
 impl<'a> Bench<'a> {
-    fn new(
+    pub(super) fn new(
         config: &'a RunConfig,
         prepared: &'a Prepared,
         registries: &'a Registries,
@@ -290,7 +290,7 @@ impl<'a> Bench<'a> {
 
     /// All items compete; what a user had in training or validation, or is known of a brand-new
     /// one, is masked. Models that can fold in brand-new users.
-    fn warm(&self, model: &dyn Recommender) -> Result<Evaluation<Test>, PipelineError> {
+    pub(super) fn warm(&self, model: &dyn Recommender) -> Result<Evaluation<Test>, PipelineError> {
         let split = &self.prepared.split;
         let model = self.prepared.with_newcomers(model);
         Ok(self.evaluator()?.evaluate(&model, &split.test, &split.seen_for_test)?)
@@ -406,20 +406,28 @@ impl<'a> Bench<'a> {
         Ok(all)
     }
 
-    /// Only items without training interactions compete.
-    fn cold(&self, model: &dyn Recommender) -> Result<Option<NewItems>, PipelineError> {
-        let split = &self.prepared.split;
-        let truth = split.test.truth();
+    /// Whether the test part has an item without training interactions.
+    pub(super) fn has_new_items(&self) -> bool {
         let is_new = |item: &quintet_core::ItemIdx| self.new_items[item.index()];
-        if !truth.indices().iter().any(is_new) {
+        self.prepared.split.test.truth().indices().iter().any(is_new)
+    }
+
+    /// Only items without training interactions compete; none where the test part has none.
+    pub(super) fn among_new(
+        &self,
+        model: &dyn Recommender,
+    ) -> Result<Option<Evaluation<Test>>, PipelineError> {
+        if !self.has_new_items() {
             return Ok(None);
         }
+        let split = &self.prepared.split;
         let model = self.prepared.with_newcomers(model);
-        let evaluation = self.evaluator()?.with_candidates(&self.new_items).evaluate(
-            &model,
-            &split.test,
-            &split.seen_for_test,
-        )?;
+        let evaluator = self.evaluator()?.with_candidates(&self.new_items);
+        Ok(Some(evaluator.evaluate(&model, &split.test, &split.seen_for_test)?))
+    }
+
+    fn cold(&self, model: &dyn Recommender) -> Result<Option<NewItems>, PipelineError> {
+        let Some(evaluation) = self.among_new(model)? else { return Ok(None) };
         let key = &self.config.evaluate.primary;
         let values = evaluation.require_per_user(key)?;
         let interval = bootstrap_mean(values, &self.bootstrap, &self.seed)?;

@@ -10,6 +10,7 @@
 //! | [`rate_stage`] | `dataset/` | `models/<label>/`, `ratings.json` |
 //! | [`write_report`] | what the others wrote | `report.html` |
 //! | [`tune_stage`] | `dataset/`, `features/` | `tune/` |
+//! | [`seeds_stage`] | `dataset/`, `features/` | `seeds/` |
 //! | [`recommend`] | all of them | nothing |
 
 mod attributes;
@@ -25,6 +26,8 @@ mod examples;
 mod facts;
 mod foreign;
 mod fusion;
+mod judge;
+mod kept;
 mod media;
 mod prepare;
 mod projector;
@@ -32,6 +35,7 @@ mod rating;
 mod recommend;
 mod report;
 mod runs;
+mod seeds;
 mod slices;
 mod stages;
 mod thumbnail;
@@ -54,9 +58,10 @@ pub use examples::{Example, ExampleItem, ExampleLine, Examples, examples_stage};
 pub use facts::{RunFacts, moment};
 pub use foreign::ForeignFeatures;
 pub use fusion::{
-    FusionChoice, FusionRequest, FusionRow, FusionTable, PROJECTIONS, Paired, RemovalRow,
-    RemovalTable, compare_fusions, remove_modalities,
+    FusionChoice, FusionRequest, FusionRow, FusionTable, PROJECTIONS, RemovalRow, RemovalTable,
+    compare_fusions, remove_modalities,
 };
+pub use judge::Paired;
 pub use prepare::{Prepared, prepare, report_stage};
 pub use projector::{ProjectorExport, export_projector};
 pub use rating::{RatingResult, rate_stage};
@@ -65,6 +70,7 @@ pub use report::write_report;
 pub use runs::{
     BestModel, MetricDiff, ModelDiff, RunDiff, RunSummary, compare_runs, find_runs, summary_of,
 };
+pub use seeds::{OverSeeds, SeedsRow, SeedsTable, seeds_stage};
 pub use slices::SliceResult;
 pub use stages::{Groups, Workspace, ingest_stage};
 pub use train::{TrainedModel, load_models, train_models, train_stage};

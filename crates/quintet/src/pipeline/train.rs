@@ -77,7 +77,7 @@ fn train_one(
     progress: &mut dyn Progress,
 ) -> Result<TrainedModel, PipelineError> {
     let fit = (registries.models.get(&spec.model)?.build)(&spec.params)?;
-    let identity = identity(config, spec, fit.as_ref(), prepared)?;
+    let identity = identity(config, &spec.model, fit.as_ref(), prepared, config.seed)?;
     let place = match workspace {
         Some(w) => {
             let place = RunPlace::new(&w.model(spec.label()), &identity)?;
@@ -107,15 +107,16 @@ fn train_one(
 }
 
 /// Hash of everything that a fitted model depends on.
-fn identity(
+pub(super) fn identity(
     config: &RunConfig,
-    spec: &ModelSpec,
+    model: &str,
     fit: &dyn Fit,
     prepared: &Prepared,
+    seed: u64,
 ) -> Result<String, PipelineError> {
     let settings = serde_json::to_string(&(fit.config(), &config.train))?;
-    let (features, seed) = (prepared.features_hash.clone(), config.seed.to_string());
-    let parts = [spec.model.as_str(), &settings, &prepared.data_hash, &features, seed.as_str()];
+    let (features, seed) = (prepared.features_hash.clone(), seed.to_string());
+    let parts = [model, &settings, &prepared.data_hash, &features, seed.as_str()];
     Ok(RunPlace::identity(&parts))
 }
 
@@ -139,7 +140,8 @@ pub fn load_models(
         let state = read_state(&path)?;
         let entry = registries.models.get(&spec.model)?;
         let fit = (entry.build)(&spec.params)?;
-        if state.meta.get(RUN) != Some(&identity(config, spec, fit.as_ref(), prepared)?) {
+        let own = identity(config, &spec.model, fit.as_ref(), prepared, config.seed)?;
+        if state.meta.get(RUN) != Some(&own) {
             return Err(PipelineError::OtherRun { path: path.display().to_string() });
         }
         let model = (entry.load)(&state)?;

@@ -83,6 +83,7 @@ fn request(layers: &[&str], seeds: usize) -> FusionRequest {
         seeds,
         budget: None,
         open_test: false,
+        kept: None,
     }
 }
 
@@ -121,6 +122,51 @@ fn every_layer_and_single_modality_has_a_row_and_one_is_chosen() {
 }
 
 #[test]
+fn fits_are_kept_and_made_once() {
+    let (config, prepared) = made("");
+    let (prepared, known) = (prepared.unwrap(), Registries::new().unwrap());
+    let dir = tempfile::tempdir().unwrap();
+    let kept = dir.path().join("fusion/fits.jsonl");
+    let wanted = |layers: &[&str], seeds, open_test| FusionRequest {
+        open_test,
+        kept: Some(kept.clone()),
+        ..request(layers, seeds)
+    };
+    let run = |config: &RunConfig, request: &FusionRequest| {
+        compare_fusions(config, &prepared, &known, &Device::flex(), request, &mut Silent)
+    };
+    let made = |request: &FusionRequest| {
+        let table = run(&config, request).unwrap();
+        (table.known, table.fitted)
+    };
+    // Concatenation and two modalities alone, then one layer more, then one seed more.
+    assert_eq!(made(&wanted(&["concat"], 1, false)), (0, 3));
+    assert_eq!(made(&wanted(&["concat", "gated"], 1, false)), (3, 1));
+    assert_eq!(made(&wanted(&["concat", "gated"], 2, false)), (4, 4));
+    // A time that is over ends no table whose fits are there.
+    let over = FusionRequest { budget: Some(Duration::ZERO), ..wanted(&["concat"], 3, false) };
+    let table = run(&config, &over).unwrap();
+    assert_eq!((table.known, table.fitted, table.not_run.len()), (6, 0, 0));
+    assert!(table.rows.iter().all(|r| r.seeds == 2));
+    // What was not measured is not there; the numbers are those of a comparison without a file.
+    assert_eq!(made(&wanted(&["concat"], 1, true)), (0, 3));
+    let table = run(&config, &wanted(&["concat", "gated"], 2, false)).unwrap();
+    let plain = run(&config, &request(&["concat", "gated"], 2)).unwrap();
+    assert_eq!((table.known, plain.fitted), (8, 8));
+    for (a, b) in table.rows.iter().zip(&plain.rows) {
+        assert_eq!((&a.label, a.valid, a.parameters), (&b.label, b.valid, b.parameters));
+    }
+    // Other settings are other fits; a file that is no log is named.
+    let mut other = config.clone();
+    other.train.epochs += 1;
+    assert_eq!(run(&other, &wanted(&["concat"], 1, false)).unwrap().fitted, 3);
+    let text = std::fs::read_to_string(&kept).unwrap().replace("\"seed\"", "\"sede\"");
+    std::fs::write(&kept, text).unwrap();
+    let error = run(&config, &wanted(&["concat"], 1, false)).map(drop).unwrap_err().to_string();
+    assert!(error.contains("fits.jsonl, line 1"), "{error}");
+}
+
+#[test]
 fn a_budget_is_kept_and_mistakes_are_named() {
     let (config, prepared) = made("");
     let (prepared, known) = (prepared.unwrap(), Registries::new().unwrap());
@@ -148,6 +194,7 @@ fn the_curve_begins_at_the_whole_and_masks_what_is_taken_away() {
         remove_modalities(&config, &prepared, &known, &device, &request, shares, &mut Silent)
     };
     let table = run(&[0.0, 0.5, 1.0]).unwrap();
+    assert!(table.rows.iter().all(|r| r.seeds == 1) && table.not_run.is_empty());
     let names: Vec<&str> = table.rows.iter().map(|r| r.filling.as_str()).collect();
     assert_eq!(names, ["masked", "zeros", "mean", "neighbour_mean", "ridge"]);
     let values = |filling: &str| &table.rows.iter().find(|r| r.filling == filling).unwrap().values;

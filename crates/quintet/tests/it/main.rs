@@ -9,4 +9,5 @@ mod encode;
 mod ensemble;
 mod fusion;
 mod prepare;
+mod seeds;
 mod tasks;

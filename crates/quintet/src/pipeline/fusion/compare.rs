@@ -1,28 +1,20 @@
 //! The same model with one fusion layer after the other, judged in validation.
 
-use std::time::Instant;
-
-use quintet_core::{Held, Modality, Phase, Recommender, SeedStream};
+use quintet_core::{Modality, Recommender};
 use quintet_data::Split;
-use quintet_metrics::{
-    BootstrapConfig, EvalConfig, Evaluator, bootstrap_mean, holm, paired_bootstrap, paired_t_test,
-};
 use quintet_tensor::Device;
 use quintet_train::Progress;
 use serde::Serialize;
 
-use super::{Candidate, FusionRequest, Shop, mean_of, spread_of};
+use super::{Candidate, FusionRequest, Shop};
 use crate::Registries;
-use crate::pipeline::{Interval, PipelineError, Prepared, RunConfig};
+use crate::pipeline::judge::{Judge, mean, mean_of, spread_of};
+use crate::pipeline::kept::KeptFits;
+use crate::pipeline::{Interval, Paired, PipelineError, Prepared, RunConfig};
 
-/// A difference, user by user.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Paired {
-    /// This row minus the other one, mean over users, with its bootstrap interval.
-    pub difference: Interval,
-    /// Probability in a paired t-test, by Holm's correction over the rows of the table.
-    pub p: f64,
-}
+/// The names under which values by user are kept.
+const VALID: &str = "valid";
+const TEST: &str = "test";
 
 /// One layer.
 #[derive(Debug, Clone, Serialize)]
@@ -79,11 +71,16 @@ pub struct FusionTable {
     pub rows: Vec<FusionRow>,
     /// What the budget did not reach.
     pub not_run: Vec<String>,
+    /// Fits that earlier calls had kept.
+    pub known: usize,
+    /// Fits that this call made.
+    pub fitted: usize,
     /// The recommendation.
     pub choice: Option<FusionChoice>,
 }
 
 /// What one candidate has gathered: a row of users a seed.
+#[derive(Debug)]
 struct Gathered {
     candidate: Candidate,
     parameters: usize,
@@ -93,10 +90,12 @@ struct Gathered {
 }
 
 /// Fits the model with every layer and every seed, as far as the budget reaches: all layers with
-/// the first seed, then with the second, and so on. Choices look at validation alone.
+/// the first seed, then with the second, and so on. Choices look at validation alone. Fits that
+/// the request's file has are not made again.
 ///
 /// # Errors
-/// A layer or metric is unknown, a fit fails, no fit could begin.
+/// A layer or metric is unknown, a fit fails, no fit could begin, the file of fits is in use,
+/// damaged or cannot be written.
 pub fn compare_fusions(
     config: &RunConfig,
     prepared: &Prepared,
@@ -106,7 +105,7 @@ pub fn compare_fusions(
     progress: &mut dyn Progress,
 ) -> Result<FusionTable, PipelineError> {
     let shop = Shop::open(config, prepared, registries, device, &request.model)?;
-    let begun = Instant::now();
+    let mut kept = KeptFits::open(request.kept.as_deref(), request.budget)?;
     let mut all: Vec<Gathered> = candidates(&shop, request)?
         .into_iter()
         .map(|candidate| Gathered {
@@ -117,22 +116,20 @@ pub fn compare_fusions(
             test: Vec::new(),
         })
         .collect();
-    'seeds: for seed in 0..request.seeds.max(1) as u64 {
-        for row in &mut all {
-            if request.budget.is_some_and(|budget| begun.elapsed() >= budget) {
-                break 'seeds;
-            }
-            gather(&shop, row, config.seed + seed, request.open_test, progress)?;
+    for nth in 0..request.seeds.max(1) {
+        // A row that misses a seed gets no later one: rows are compared over their first seeds.
+        for row in all.iter_mut().filter(|row| row.valid.len() == nth) {
+            gather(&shop, row, config.seed + nth as u64, request.open_test, &mut kept, progress)?;
         }
     }
     let (run, not_run): (Vec<_>, Vec<_>) = all.into_iter().partition(|g| !g.valid.is_empty());
     if run.is_empty() {
-        return Err(PipelineError::Fusion {
-            reason: "the budget ended before the first fit; give more seconds".into(),
-        });
+        return Err(PipelineError::NothingFitted);
     }
     let not_run = not_run.into_iter().map(|g| g.candidate.label).collect();
-    Judge { config, seed: SeedStream::new(config.seed) }.table(&request.model, run, not_run)
+    let (known, fitted) = (kept.reused, kept.made);
+    let table = table(config, &Judge::new(config), &request.model, run)?;
+    Ok(FusionTable { not_run, known, fitted, ..table })
 }
 
 /// `concat`, every modality alone, then the other layers.
@@ -159,168 +156,109 @@ fn candidates(shop: &Shop<'_>, request: &FusionRequest) -> Result<Vec<Candidate>
     Ok(all)
 }
 
+/// Adds a seed to a row, unless it is too late for that.
 fn gather(
     shop: &Shop<'_>,
     row: &mut Gathered,
     seed: u64,
     open_test: bool,
+    kept: &mut KeptFits,
     progress: &mut dyn Progress,
 ) -> Result<(), PipelineError> {
-    let begun = Instant::now();
-    let fitted = shop.fit(&row.candidate, seed, progress)?;
-    row.seconds += begun.elapsed().as_secs_f64();
-    row.parameters = fitted.report.n_parameters;
     let Split { valid, test, train, seen_for_test, .. } = &shop.prepared.split;
-    row.valid.push(values(shop, &*fitted.model, valid, train)?);
+    let names = if open_test { &[VALID, TEST][..] } else { &[VALID][..] };
+    let measured: Vec<String> = names.iter().map(|n| (*n).to_owned()).collect();
+    let measure = |model: &dyn Recommender| {
+        let mut users = super::ByName::new();
+        users.insert(VALID.to_owned(), shop.values(model, valid, train)?);
+        if open_test {
+            users.insert(TEST.to_owned(), shop.values(model, test, seen_for_test)?);
+        }
+        Ok(users)
+    };
+    let found = shop.fit(&row.candidate, seed, kept, &measured, &measure, progress)?;
+    let Some(mut fit) = found else { return Ok(()) };
+    row.seconds += fit.seconds;
+    row.parameters = fit.parameters;
+    row.valid.extend(fit.users.remove(VALID));
     if open_test {
-        row.test.push(values(shop, &*fitted.model, test, seen_for_test)?);
+        row.test.extend(fit.users.remove(TEST));
     }
     Ok(())
 }
 
-/// The primary metric of every user; all items compete, what was seen is masked.
-pub(super) fn values<P: Phase>(
-    shop: &Shop<'_>,
-    model: &dyn Recommender,
-    held: &Held<P>,
-    seen: &quintet_core::Interactions,
-) -> Result<Vec<f64>, PipelineError> {
-    let primary = &shop.config.evaluate.primary;
-    let (name, k) = primary.split_once('@').unwrap_or((primary, "10"));
-    let cutoffs = vec![k.parse().unwrap_or(10)];
-    let config = EvalConfig { cutoffs, metrics: vec![name.to_owned()] };
-    let evaluator = Evaluator::new(&config, &shop.registries.metrics)?;
-    let model = shop.prepared.with_newcomers(model);
-    let evaluation = evaluator.evaluate(&model, held, seen)?;
-    Ok(evaluation.require_per_user(primary)?.to_vec())
-}
-
-/// Means by user over the seeds that both rows have, which are the first ones of either.
-fn paired(left: &[Vec<f64>], right: &[Vec<f64>]) -> (Vec<f64>, Vec<f64>) {
-    let common = left.len().min(right.len());
-    (mean_of(&left[..common]), mean_of(&right[..common]))
-}
-
 /// Turns values by user into rows and a choice.
-struct Judge<'a> {
-    config: &'a RunConfig,
-    seed: SeedStream,
+fn table(
+    config: &RunConfig,
+    judge: &Judge,
+    model: &str,
+    mut run: Vec<Gathered>,
+) -> Result<FusionTable, PipelineError> {
+    let level = |g: &Gathered| mean(&mean_of(&g.valid));
+    run.sort_by(|a, b| level(b).total_cmp(&level(a)));
+    let opened = run.iter().all(|g| g.test.len() == g.valid.len());
+    let judged: Vec<&[Vec<f64>]> =
+        run.iter().map(|g| if opened { &g.test[..] } else { &g.valid[..] }).collect();
+    let concat = run.iter().position(|g| g.candidate.label == "concat");
+    let single = run.iter().position(|g| g.candidate.only.is_some());
+    let against_concat = judge.against(&judged, concat, false)?;
+    let against_single = judge.against(&judged, single, false)?;
+    let mut rows = Vec::with_capacity(run.len());
+    for ((g, concat), single) in run.iter().zip(against_concat).zip(against_single) {
+        rows.push(FusionRow {
+            label: g.candidate.label.clone(),
+            parameters: g.parameters,
+            seeds: g.valid.len(),
+            seconds: g.seconds / g.valid.len() as f64,
+            valid: judge.mean(&g.valid)?,
+            valid_spread: spread_of(&g.valid),
+            test: opened.then(|| judge.mean(&g.test)).transpose()?,
+            test_spread: opened.then(|| spread_of(&g.test)),
+            against_concat: concat,
+            against_single: single,
+        });
+    }
+    let users = |rows: &[Vec<f64>]| rows.first().map_or(0, Vec::len);
+    Ok(FusionTable {
+        model: model.to_owned(),
+        metric: config.evaluate.primary.clone(),
+        valid_users: run.first().map_or(0, |g| users(&g.valid)),
+        test_users: if opened { run.first().map_or(0, |g| users(&g.test)) } else { 0 },
+        choice: choose(judge, &run, concat)?,
+        rows,
+        not_run: Vec::new(),
+        known: 0,
+        fitted: 0,
+    })
 }
 
-impl Judge<'_> {
-    fn bootstrap(&self) -> BootstrapConfig {
-        let resamples = self.config.evaluate.resamples;
-        BootstrapConfig { resamples, ..BootstrapConfig::default() }
-    }
-
-    fn mean(&self, users: &[f64]) -> Result<Interval, PipelineError> {
-        Ok(bootstrap_mean(users, &self.bootstrap(), &self.seed)?.into())
-    }
-
-    fn minus(&self, left: &[f64], right: &[f64]) -> Result<Interval, PipelineError> {
-        Ok(paired_bootstrap(left, right, &self.bootstrap(), &self.seed)?.into())
-    }
-
-    fn table(
-        &self,
-        model: &str,
-        mut run: Vec<Gathered>,
-        not_run: Vec<String>,
-    ) -> Result<FusionTable, PipelineError> {
-        let level = |g: &Gathered| -> f64 {
-            let users = mean_of(&g.valid);
-            users.iter().sum::<f64>() / users.len().max(1) as f64
-        };
-        run.sort_by(|a, b| level(b).total_cmp(&level(a)));
-        let opened = run.iter().all(|g| g.test.len() == g.valid.len());
-        let judged: Vec<&[Vec<f64>]> =
-            run.iter().map(|g| if opened { &g.test[..] } else { &g.valid[..] }).collect();
-        let concat = run.iter().position(|g| g.candidate.label == "concat");
-        let single = run.iter().position(|g| g.candidate.only.is_some());
-        let against_concat = self.against(&judged, concat)?;
-        let against_single = self.against(&judged, single)?;
-        let mut rows = Vec::with_capacity(run.len());
-        for ((g, concat), single) in run.iter().zip(against_concat).zip(against_single) {
-            let tested = opened.then(|| mean_of(&g.test));
-            rows.push(FusionRow {
-                label: g.candidate.label.clone(),
-                parameters: g.parameters,
-                seeds: g.valid.len(),
-                seconds: g.seconds / g.valid.len() as f64,
-                valid: self.mean(&mean_of(&g.valid))?,
-                valid_spread: spread_of(&g.valid),
-                test: tested.map(|users| self.mean(&users)).transpose()?,
-                test_spread: opened.then(|| spread_of(&g.test)),
-                against_concat: concat,
-                against_single: single,
-            });
+/// Of the fusions that validation cannot tell from the best one, that with the fewest trained
+/// numbers.
+fn choose(
+    judge: &Judge,
+    run: &[Gathered],
+    concat: Option<usize>,
+) -> Result<Option<FusionChoice>, PipelineError> {
+    let Some(best) = run.first() else { return Ok(None) };
+    let mut level = Vec::new();
+    for (row, of) in run.iter().enumerate() {
+        let behind = judge.minus(&best.valid, &of.valid)?;
+        if row == 0 || behind.lower <= 0.0 {
+            level.push((row, behind));
         }
-        let users = |rows: &[Vec<f64>]| rows.first().map_or(0, Vec::len);
-        Ok(FusionTable {
-            model: model.to_owned(),
-            metric: self.config.evaluate.primary.clone(),
-            valid_users: run.first().map_or(0, |g| users(&g.valid)),
-            test_users: if opened { run.first().map_or(0, |g| users(&g.test)) } else { 0 },
-            choice: self.choose(&run, concat)?,
-            rows,
-            not_run,
-        })
     }
-
-    /// Every row against row `other`, which itself has none; over the seeds that both have.
-    fn against(
-        &self,
-        judged: &[&[Vec<f64>]],
-        other: Option<usize>,
-    ) -> Result<Vec<Option<Paired>>, PipelineError> {
-        let Some(other) = other else { return Ok(vec![None; judged.len()]) };
-        let rows: Vec<usize> = (0..judged.len()).filter(|&row| row != other).collect();
-        let mut p = Vec::with_capacity(rows.len());
-        for &row in &rows {
-            let (left, right) = paired(judged[row], judged[other]);
-            p.push(paired_t_test(&left, &right)?.p);
-        }
-        let mut all = vec![None; judged.len()];
-        for (&row, p) in rows.iter().zip(holm(&p)?) {
-            let (left, right) = paired(judged[row], judged[other]);
-            let difference = self.minus(&left, &right)?;
-            all[row] = Some(Paired { difference, p });
-        }
-        Ok(all)
-    }
-
-    /// Of the fusions that validation cannot tell from the best one, that with the fewest trained
-    /// numbers.
-    fn choose(
-        &self,
-        run: &[Gathered],
-        concat: Option<usize>,
-    ) -> Result<Option<FusionChoice>, PipelineError> {
-        let Some(best) = run.first() else { return Ok(None) };
-        let mut level = Vec::new();
-        for (row, of) in run.iter().enumerate() {
-            let (left, right) = paired(&best.valid, &of.valid);
-            let behind = self.minus(&left, &right)?;
-            if row == 0 || behind.lower <= 0.0 {
-                level.push((row, behind));
-            }
-        }
-        let count = level.len();
-        let cheapest = level.into_iter().min_by_key(|(row, _)| (run[*row].parameters, *row));
-        let Some((chosen, given_up)) = cheapest else { return Ok(None) };
-        let over_concat = match concat.filter(|&row| row != chosen) {
-            Some(row) => {
-                let (left, right) = paired(&run[chosen].valid, &run[row].valid);
-                Some(self.minus(&left, &right)?)
-            }
-            None => None,
-        };
-        Ok(Some(FusionChoice {
-            label: run[chosen].candidate.label.clone(),
-            best: run[0].candidate.label.clone(),
-            given_up,
-            over_concat,
-            level: count,
-        }))
-    }
+    let count = level.len();
+    let cheapest = level.into_iter().min_by_key(|(row, _)| (run[*row].parameters, *row));
+    let Some((chosen, given_up)) = cheapest else { return Ok(None) };
+    let over_concat = match concat.filter(|&row| row != chosen) {
+        Some(row) => Some(judge.minus(&run[chosen].valid, &run[row].valid)?),
+        None => None,
+    };
+    Ok(Some(FusionChoice {
+        label: run[chosen].candidate.label.clone(),
+        best: run[0].candidate.label.clone(),
+        given_up,
+        over_concat,
+        level: count,
+    }))
 }

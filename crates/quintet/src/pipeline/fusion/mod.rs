@@ -3,16 +3,20 @@
 mod compare;
 mod removal;
 
-pub use compare::{FusionChoice, FusionRow, FusionTable, Paired, compare_fusions};
+pub use compare::{FusionChoice, FusionRow, FusionTable, compare_fusions};
 pub use removal::{RemovalRow, RemovalTable, remove_modalities};
 
-use std::time::Duration;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
-use quintet_core::{Modality, SeedStream};
+use quintet_core::{Held, Interactions, Modality, Phase, Recommender, SeedStream};
+use quintet_metrics::{EvalConfig, Evaluator};
 use quintet_tensor::{Device, FitContext};
-use quintet_train::{Fitted, Labelled, Progress, fit_model};
+use quintet_train::{Labelled, Progress, fit_model};
 use serde_json::{Map, Value};
 
+use super::kept::{KeptFit, KeptFits, key};
 use super::{PipelineError, Prepared, RunConfig};
 use crate::Registries;
 
@@ -33,7 +37,13 @@ pub struct FusionRequest {
     pub budget: Option<Duration>,
     /// Whether the test part is opened, for paired tests on it.
     pub open_test: bool,
+    /// Where fits are kept as they end: a comparison that was stopped, or gets more layers or
+    /// seeds, makes only those that are not there.
+    pub kept: Option<PathBuf>,
 }
+
+/// Values by user under the name of what was measured.
+type ByName = BTreeMap<String, Vec<f64>>;
 
 /// One fit: a layer over some modalities.
 #[derive(Debug, Clone, PartialEq)]
@@ -92,12 +102,17 @@ impl<'a> Shop<'a> {
         Ok(all)
     }
 
+    /// What was kept of the fit of a candidate, or makes it, unless it is too late for that:
+    /// `measure` gives values by user under the names of `measured`.
     fn fit(
         &self,
         candidate: &Candidate,
         seed: u64,
+        kept: &mut KeptFits,
+        measured: &[String],
+        measure: &dyn Fn(&dyn Recommender) -> Result<ByName, PipelineError>,
         progress: &mut dyn Progress,
-    ) -> Result<Fitted, PipelineError> {
+    ) -> Result<Option<KeptFit>, PipelineError> {
         let mut params = self.base.clone();
         if candidate.layer != PROJECTIONS {
             params.insert("fusion".into(), candidate.layer.clone().into());
@@ -106,28 +121,44 @@ impl<'a> Shop<'a> {
             params.insert("modalities".into(), Value::from(vec![modality.as_str()]));
         }
         let fit = (self.registries.models.get(&self.model)?.build)(&Value::Object(params))?;
-        let context = FitContext { device: self.device.clone(), seed: SeedStream::new(seed) };
-        let data = self.prepared.training_data_for(fit.as_ref())?;
-        let valid = self.prepared.validation();
-        let label = format!("{}, seed {seed}", candidate.label);
-        let (train, progress) = (&self.config.train, &mut Labelled::new(&label, progress));
-        Ok(fit_model(fit.as_ref(), data, valid, &context, train, None, progress)?)
+        let key = key(self.config, &self.model, fit.as_ref(), self.prepared, seed)?;
+        kept.find_or(&key, measured, || {
+            let context = FitContext { device: self.device.clone(), seed: SeedStream::new(seed) };
+            let data = self.prepared.training_data_for(fit.as_ref())?;
+            let valid = self.prepared.validation();
+            let label = format!("{}, seed {seed}", candidate.label);
+            let (train, progress) = (&self.config.train, &mut Labelled::new(&label, progress));
+            let begun = Instant::now();
+            let fitted = fit_model(fit.as_ref(), data, valid, &context, train, None, progress)?;
+            let seconds = begun.elapsed().as_secs_f64();
+            Ok(KeptFit {
+                key: key.clone(),
+                label: candidate.label.clone(),
+                seed,
+                parameters: fitted.report.n_parameters,
+                best_epoch: fitted.report.best_epoch,
+                seconds,
+                valid: fitted.report.best_valid.is_finite().then_some(fitted.report.best_valid),
+                means: BTreeMap::new(),
+                users: measure(&*fitted.model)?,
+            })
+        })
     }
-}
 
-/// Element-wise mean of vectors of one length.
-fn mean_of(rows: &[Vec<f64>]) -> Vec<f64> {
-    let n = rows.len() as f64;
-    let len = rows.first().map_or(0, Vec::len);
-    (0..len).map(|at| rows.iter().map(|row| row[at]).sum::<f64>() / n).collect()
-}
-
-/// Standard deviation of the means of rows; 0 for a single one.
-fn spread_of(rows: &[Vec<f64>]) -> f64 {
-    let means: Vec<f64> =
-        rows.iter().map(|row| row.iter().sum::<f64>() / row.len().max(1) as f64).collect();
-    let n = means.len() as f64;
-    let mean = means.iter().sum::<f64>() / n;
-    let squares: f64 = means.iter().map(|m| (m - mean).powi(2)).sum();
-    (squares / (n - 1.0).max(1.0)).sqrt()
+    /// The primary metric of every user; all items compete, what was seen is masked.
+    fn values<P: Phase>(
+        &self,
+        model: &dyn Recommender,
+        held: &Held<P>,
+        seen: &Interactions,
+    ) -> Result<Vec<f64>, PipelineError> {
+        let primary = &self.config.evaluate.primary;
+        let (name, k) = primary.split_once('@').unwrap_or((primary, "10"));
+        let cutoffs = vec![k.parse().unwrap_or(10)];
+        let config = EvalConfig { cutoffs, metrics: vec![name.to_owned()] };
+        let evaluator = Evaluator::new(&config, &self.registries.metrics)?;
+        let model = self.prepared.with_newcomers(model);
+        let evaluation = evaluator.evaluate(&model, held, seen)?;
+        Ok(evaluation.require_per_user(primary)?.to_vec())
+    }
 }

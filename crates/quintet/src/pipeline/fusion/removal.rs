@@ -1,15 +1,16 @@
 //! How good a fitted model stays when items lose modalities after the fit.
 
-use quintet_core::{FeatureSet, Modality, ModalityFeatures, SeedStream};
+use quintet_core::{FeatureSet, Modality, ModalityFeatures, Recommender, SeedStream};
 use quintet_data::{ImputeConfig, impute};
 use quintet_tensor::Device;
 use quintet_train::Progress;
 use rand::RngExt;
 use serde::Serialize;
 
-use super::compare::values;
-use super::{Candidate, FusionRequest, Shop, mean_of, spread_of};
+use super::{ByName, Candidate, FusionRequest, Shop};
 use crate::Registries;
+use crate::pipeline::judge::{mean, mean_of, spread_of};
+use crate::pipeline::kept::{KeptFit, KeptFits};
 use crate::pipeline::{CompleteSpec, PipelineError, Prepared, RunConfig};
 
 /// What is put into the gaps.
@@ -26,6 +27,8 @@ pub struct RemovalRow {
     pub values: Vec<f64>,
     /// Standard deviation over seeds.
     pub spreads: Vec<f64>,
+    /// Seeds that were fitted.
+    pub seeds: usize,
 }
 
 /// The curve of every layer and filling.
@@ -37,8 +40,14 @@ pub struct RemovalTable {
     pub metric: String,
     /// Share of the (item, modality) pairs that are taken away.
     pub shares: Vec<f64>,
+    /// Fits that earlier calls had kept.
+    pub known: usize,
+    /// Fits that this call made.
+    pub fitted: usize,
     /// The rows.
     pub rows: Vec<RemovalRow>,
+    /// Layers that the budget did not reach.
+    pub not_run: Vec<String>,
 }
 
 /// Fits the model with every layer on the features as they are, then takes away a share of the
@@ -62,34 +71,36 @@ pub fn remove_modalities(
         });
     }
     let shop = Shop::open(config, prepared, registries, device, &request.model)?;
-    let split = &prepared.split;
-    let mut rows = Vec::new();
+    let mut kept = KeptFits::open(request.kept.as_deref(), request.budget)?;
+    let (mut rows, mut not_run) = (Vec::new(), Vec::new());
     for layer in shop.layers(&request.layers)? {
+        let candidate = Candidate { label: layer.clone(), layer: layer.clone(), only: None };
         // [filling][share][seed]
         let mut all = vec![vec![Vec::new(); shares.len()]; FILLINGS.len()];
         for seed in 0..request.seeds.max(1) as u64 {
             let seed = config.seed + seed;
-            let candidate = Candidate { label: layer.clone(), layer: layer.clone(), only: None };
-            let fitted = shop.fit(&candidate, seed, progress)?;
-            for (s, &share) in shares.iter().enumerate() {
-                let gaps = with_gaps(&prepared.features, share, SeedStream::new(seed))?;
-                for (f, filling) in FILLINGS.into_iter().enumerate() {
-                    let features = filled(&gaps, filling, prepared)?;
-                    let model = fitted.model.with_features(&features)?;
-                    all[f][s].push(values(&shop, &*model, &split.test, &split.seen_for_test)?);
+            let measure = |model: &dyn Recommender| thinned(&shop, model, shares, seed);
+            let found =
+                shop.fit(&candidate, seed, &mut kept, &names(shares), &measure, progress)?;
+            let Some(KeptFit { mut users, .. }) = found else { break };
+            for (f, filling) in FILLINGS.into_iter().enumerate() {
+                for (s, &share) in shares.iter().enumerate() {
+                    all[f][s].extend(users.remove(&name(share, filling)));
                 }
             }
         }
+        if all[0].iter().all(Vec::is_empty) {
+            not_run.push(layer);
+            continue;
+        }
         for (filling, of) in FILLINGS.into_iter().zip(all) {
-            let mean = |users: &Vec<Vec<f64>>| {
-                let users = mean_of(users);
-                users.iter().sum::<f64>() / users.len().max(1) as f64
-            };
+            let level = |users: &Vec<Vec<f64>>| mean(&mean_of(users));
             rows.push(RemovalRow {
                 layer: layer.clone(),
                 filling: filling.to_owned(),
-                values: of.iter().map(mean).collect(),
+                values: of.iter().map(level).collect(),
                 spreads: of.iter().map(|rows| spread_of(rows)).collect(),
+                seeds: of.first().map_or(0, Vec::len),
             });
         }
     }
@@ -97,8 +108,41 @@ pub fn remove_modalities(
         model: request.model.clone(),
         metric: config.evaluate.primary.clone(),
         shares: shares.to_vec(),
+        known: kept.reused,
+        fitted: kept.made,
         rows,
+        not_run,
     })
+}
+
+/// Under which name the values of a share and a filling are kept.
+fn name(share: f64, filling: &str) -> String {
+    format!("{share} {filling}")
+}
+
+fn names(shares: &[f64]) -> Vec<String> {
+    let of = |share: &f64| FILLINGS.map(|filling| name(*share, filling));
+    shares.iter().flat_map(of).collect()
+}
+
+/// Measures a fitted model on the test part at every share, with every filling.
+fn thinned(
+    shop: &Shop<'_>,
+    model: &dyn Recommender,
+    shares: &[f64],
+    seed: u64,
+) -> Result<ByName, PipelineError> {
+    let (prepared, split) = (shop.prepared, &shop.prepared.split);
+    let mut users = ByName::new();
+    for &share in shares {
+        let gaps = with_gaps(&prepared.features, share, SeedStream::new(seed))?;
+        for filling in FILLINGS {
+            let model = model.with_features(&filled(&gaps, filling, prepared)?)?;
+            let values = shop.values(&*model, &split.test, &split.seen_for_test)?;
+            users.insert(name(share, filling), values);
+        }
+    }
+    Ok(users)
 }
 
 /// The features without a share of their vectors. A larger share takes away what a smaller one
