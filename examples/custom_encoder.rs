@@ -125,6 +125,7 @@ fn main() -> anyhow::Result<()> {
         modality: Modality::Text,
         summary: "counts of letter trigrams in hashed buckets",
         weights: None,
+        learn: None,
         build: Arc::new(build),
     })?;
     println!("encoders: {}\n", known.encoders.names().collect::<Vec<_>>().join(", "));

@@ -171,6 +171,7 @@ pub(crate) fn register(r: &mut Registry<EncoderEntry>) -> Result<(), RegistryErr
         modality: Modality::Audio,
         summary: "statistics of log-mel bands, MFCC and spectral descriptors of WAV files",
         weights: None,
+        learn: None,
         build: Arc::new(build),
     })
 }

@@ -6,7 +6,7 @@ use std::io::{IsTerminal, Write};
 use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table, TableStyle};
 use quintet::pipeline::{
     EncodeReport, Interval, ModalityReport, ModalityWeight, ModelResult, Paired, Prepared,
-    RatingResult, Recommendation, RunResult, TrainedModel,
+    RatingResult, Recommendation, RunResult, TrainedEncoder, TrainedModel,
 };
 use serde::Serialize;
 
@@ -129,6 +129,20 @@ pub(crate) fn interval(i: &Interval) -> String {
 pub(crate) fn difference(i: &Interval, excludes_zero: bool) -> String {
     let star = if excludes_zero { " *" } else { "" };
     format!("{:+.4} [{:+.4}, {:+.4}]{star}", i.mean, i.lower, i.upper)
+}
+
+/// What an encoder learned before it encoded.
+pub(crate) fn trained_encoder(trained: &TrainedEncoder, metric: &str) {
+    let TrainedEncoder { modality, encoder, items, failed, fit, seconds } = trained;
+    let took = seconds.map_or("from before".to_owned(), |s| format!("{s:.0} s"));
+    note(&format!(
+        "{encoder} for {modality} learned from {items} items: {metric} {:.4} in validation at epoch \
+         {} of {}, {} numbers ({took})",
+        fit.best_valid, fit.best_epoch, fit.epochs, fit.n_parameters,
+    ));
+    if let Some(first) = failed.first() {
+        note(&format!("{} items could not be read for it, the first: {first}", failed.len()));
+    }
 }
 
 /// What encoding did, a line a modality.

@@ -7,12 +7,15 @@
 
 use burn::prelude::*;
 use quintet_tensor::nn::{Activation, Conv2d, Linear, Maps, Params, Window};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::network::{Architecture, Built, Network, Request};
 use crate::preprocess::{Filter, Preprocessing, Resize};
 
 /// Sizes of the network.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct CnnConfig {
     /// Channels of each convolution.
     pub channels: Vec<usize>,
@@ -27,6 +30,18 @@ impl Default for CnnConfig {
 }
 
 impl CnnConfig {
+    /// The sizes of a network from nothing.
+    fn of_json(json: &Value) -> Result<Self, String> {
+        let config = Self::deserialize(json).map_err(|e| format!("sizes: {e}"))?;
+        let all = || config.channels.iter().chain([&config.dim]);
+        match (1..=8).contains(&config.channels.len()) && all().all(|n| (1..=8192).contains(n)) {
+            true => Ok(config),
+            false => {
+                Err(format!("sizes: expected 1 to 8 channels and dim of 1 to 8192, found {json}"))
+            }
+        }
+    }
+
     /// The sizes of a file, by the shapes of its arrays.
     fn of_arrays(params: &Params) -> Result<Self, String> {
         let convolutions = params.at("convolutions");
@@ -79,8 +94,12 @@ fn open(request: &Request) -> Result<Built, String> {
         mean: [0.5; 3],
         std: [0.5; 3],
     };
+    let config = match request.sizes {
+        Some(sizes) => CnnConfig::of_json(sizes)?,
+        None => CnnConfig::of_arrays(&request.params)?,
+    };
     Ok(Built {
-        network: Box::new(CnnConfig::of_arrays(&request.params)?.init(&request.params)),
+        network: Box::new(config.init(&request.params)),
         preprocessing: request.preprocessing(usual)?,
         ignored: &[],
     })

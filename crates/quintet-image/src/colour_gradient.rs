@@ -221,6 +221,7 @@ pub(crate) fn entry() -> EncoderEntry {
         modality: Modality::Image,
         summary: "colour histograms of the image and its quarters, gradient orientations",
         weights: None,
+        learn: None,
         build: Arc::new(|params| Ok(Box::new(Spec(ColourGradientConfig::from_value(params)?)))),
     }
 }

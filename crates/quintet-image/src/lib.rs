@@ -8,6 +8,7 @@ mod container;
 mod convnext;
 mod histogram;
 mod jpeg;
+mod learner;
 mod network;
 mod open;
 mod positions;

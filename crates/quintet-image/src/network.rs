@@ -62,6 +62,8 @@ pub(crate) struct Request<'a> {
     pub(crate) output: &'a str,
     /// What the parameters ask for.
     pub(crate) wanted: &'a NetworkParams,
+    /// Sizes of a network from nothing; none where the arrays say them.
+    pub(crate) sizes: Option<&'a Value>,
 }
 
 /// What an architecture gives.
@@ -137,7 +139,7 @@ pub struct NetworkParams {
 }
 
 impl NetworkParams {
-    fn file(&self) -> PathBuf {
+    pub(crate) fn file(&self) -> PathBuf {
         if self.weights.is_dir() { self.weights.join(WEIGHTS) } else { self.weights.clone() }
     }
 
@@ -191,7 +193,7 @@ pub(crate) fn stages_of(json: &Value, key: &str) -> Result<Vec<usize>, String> {
 }
 
 /// The error of a file.
-fn refused(encoder: &str, path: &Path, reason: &str) -> EncodeError {
+pub(crate) fn refused(encoder: &str, path: &Path, reason: &str) -> EncodeError {
     let reason = format!("{}: {reason}", path.display());
     EncodeError::Config { encoder: encoder.to_owned(), reason }
 }
@@ -218,8 +220,21 @@ impl NetworkEncoder {
         device: &Device,
     ) -> Result<Self, EncodeError> {
         let name = architecture.name;
-        let file = params.file();
-        let loader = Loader::open(&file, device)?.with_precision(params.precision);
+        let loader = Loader::open(&params.file(), device)?.with_precision(params.precision);
+        let (encoder, ignored) = Self::of(architecture, params, &loader.root(), None)?;
+        loader.finish(name, ignored)?;
+        Ok(encoder)
+    }
+
+    /// The network with these arrays, and the beginnings of names that it does not ask for;
+    /// `sizes` are those of a network from nothing.
+    pub(crate) fn of(
+        architecture: &Architecture,
+        params: &NetworkParams,
+        arrays: &Params<'_>,
+        sizes: Option<&Value>,
+    ) -> Result<(Self, &'static [&'static str]), EncodeError> {
+        let (name, device) = (architecture.name, arrays.device());
         if params.precision != Precision::F32 && !is_host(device) {
             let reason =
                 "precision: only \"f32\" computes on another device than the CPU".to_owned();
@@ -227,16 +242,15 @@ impl NetworkEncoder {
         }
         let output = params.output.as_deref().unwrap_or(architecture.outputs[0]);
         let request = Request {
-            params: loader.root(),
+            params: arrays.clone(),
             config: params.beside("config.json", name)?,
             processor: params.beside("preprocessor_config.json", name)?,
             output,
             wanted: params,
+            sizes,
         };
-        let built = (architecture.open)(&request);
-        drop(request);
-        let built = built.map_err(|e| refused(name, &params.weights, &e))?;
-        loader.finish(name, built.ignored)?;
+        let built =
+            (architecture.open)(&request).map_err(|e| refused(name, &params.weights, &e))?;
         let limits = format!(
             "PNG, JPEG, GIF (first frame), WebP, BMP, TIFF (first page), ICO, PNM, QOI; at most \
              {} MiB and {} megapixels; seen as {side} × {side}",
@@ -246,9 +260,9 @@ impl NetworkEncoder {
         );
         let dim = built.network.dim();
         let info = EncoderInfo { name: name.to_owned(), modality: Modality::Image, dim, limits };
-        let Built { network, preprocessing, .. } = built;
+        let Built { network, preprocessing, ignored } = built;
         let (normalise, device) = (params.normalise, device.clone());
-        Ok(Self { info, network, preprocessing, normalise, device })
+        Ok((Self { info, network, preprocessing, normalise, device }, ignored))
     }
 
     /// The steps from an image to its pixels.
@@ -279,10 +293,16 @@ impl Encoder for NetworkEncoder {
     }
 
     fn forward(&self, batch: &[Pixels], _: &Device) -> Result<Tensor<2>, EncodeError> {
-        let group = if is_host(&self.device) { GROUP } else { batch.len().max(1) };
-        let vectors: Vec<Tensor<2>> =
-            batch.par_chunks(group).map(|images| self.of_some(images)).collect();
-        let vectors = Tensor::cat(vectors, 0);
+        // A graph of gradients is built by one thread alone: parts that share arrays and are built
+        // side by side lose nodes.
+        let side_by_side = is_host(&self.device) && !self.device.is_autodiff();
+        let vectors = match side_by_side {
+            true => {
+                let groups = batch.par_chunks(GROUP).map(|images| self.of_some(images));
+                Tensor::cat(groups.collect(), 0)
+            }
+            false => self.of_some(batch),
+        };
         if !self.normalise {
             return Ok(vectors);
         }
@@ -348,5 +368,6 @@ pub(crate) fn entry(architecture: &'static Architecture) -> EncoderEntry {
         summary: architecture.summary,
         weights: Some(architecture.files),
         build: Arc::new(move |params| Ok(Box::new(Spec::new(architecture, params)?))),
+        learn: Some(Arc::new(move |start| crate::learner::learner(architecture, start))),
     }
 }

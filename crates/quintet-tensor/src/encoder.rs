@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::EncodeError;
+use crate::{EncodeError, StartLearner};
 
 /// What the catalogue holds for one item in one modality.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -175,6 +175,8 @@ pub struct EncoderEntry {
     pub weights: Option<&'static str>,
     /// Builds it from parameters; `null` means the defaults.
     pub build: BuildEncoder,
+    /// Has its weights learn; none for an encoder without weights that could.
+    pub learn: Option<StartLearner>,
 }
 
 impl Named for EncoderEntry {

@@ -16,6 +16,7 @@ mod graph;
 mod gru_cell;
 mod host;
 mod layer;
+mod learner;
 mod nearest;
 pub mod nn;
 mod nodes;
@@ -59,6 +60,9 @@ pub use host::{index_tensor, matrix_to_tensor, tensor_to_matrix, tensor_to_vec};
 pub use layer::{
     Layer, LayerNorm, Linear, Weight, load_weights, normal_matrix, save_weights, xavier_normal,
     xavier_uniform,
+};
+pub use learner::{
+    BuildTuned, EncoderLearner, LearnerStart, StartLearner, TunedEncoder, files_beside,
 };
 pub use nearest::nearest_items;
 pub use nodes::NodeSet;

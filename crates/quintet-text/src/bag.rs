@@ -60,7 +60,8 @@ pub struct BagConfig {
 impl BagConfig {
     /// The network with the array `embedding.weight`.
     pub fn init(&self, params: &Params) -> Bag {
-        let table = Embedding::new(&params.at("embedding"), self.vocab_size, self.embedding_dim);
+        let table =
+            Embedding::of_words(&params.at("embedding"), self.vocab_size, self.embedding_dim);
         Bag { embedding: table, pooling: self.pooling }
     }
 }
@@ -220,6 +221,7 @@ pub(crate) fn entry() -> EncoderEntry {
         modality: Modality::Text,
         summary: "the mean or maximum of trained word vectors (word2vec, GloVe, fastText)",
         weights: Some(FILES),
+        learn: None,
         build: Arc::new(|params| Ok(Box::new(Spec::new(params)?))),
     }
 }

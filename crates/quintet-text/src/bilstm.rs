@@ -7,6 +7,7 @@
 
 use quintet_tensor::nn::{Params, RecurrentCell};
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use crate::recurrent_text::{RecurrentSizes, RecurrentText, StatePooling};
 use crate::trained::Architecture;
@@ -68,6 +69,10 @@ impl Architecture for BiLstmConfig {
     const NAME: &'static str = "bilstm";
     const SUMMARY: &'static str = "BiLSTM over words, forwards and backwards, with trained weights";
     type Network = RecurrentText;
+
+    fn usual() -> Value {
+        json!({ "embedding_dim": 64, "hidden_size": 32 })
+    }
 
     fn validate(&self) -> Result<(), String> {
         self.validate()

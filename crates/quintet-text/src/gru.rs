@@ -8,6 +8,7 @@
 
 use quintet_tensor::nn::{Params, RecurrentCell};
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use crate::recurrent_text::{RecurrentSizes, RecurrentText, StatePooling};
 use crate::trained::Architecture;
@@ -72,6 +73,10 @@ impl Architecture for GruConfig {
     const NAME: &'static str = "gru";
     const SUMMARY: &'static str = "GRU over words, in one direction or both, with trained weights";
     type Network = RecurrentText;
+
+    fn usual() -> Value {
+        json!({ "embedding_dim": 64, "hidden_size": 64 })
+    }
 
     fn validate(&self) -> Result<(), String> {
         self.validate()

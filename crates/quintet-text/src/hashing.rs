@@ -178,6 +178,7 @@ pub(crate) fn entry() -> EncoderEntry {
         modality: Modality::Text,
         summary: "counts of words, word pairs or pieces of words at places given by their hash",
         weights: None,
+        learn: None,
         build: Arc::new(|params| Ok(Box::new(Spec(Hashing::new(&parse(NAME, params)?)?)))),
     }
 }

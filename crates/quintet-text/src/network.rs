@@ -74,12 +74,26 @@ impl NetworkConfig {
         }
     }
 
-    /// The network with the arrays of a file, whose names may have the prefix of a task.
-    pub(crate) fn load(&self, loader: Loader, name: &str) -> Result<Network, EncodeError> {
-        let below = |prefix: &str, has: &str| -> Params<'_> {
-            let prefixed = loader.root().at(prefix);
-            if prefixed.has(has) { prefixed } else { loader.root() }
+    /// The network with its arrays, whose names may have the prefix of a task.
+    pub(crate) fn init(&self, arrays: &Params<'_>) -> Network {
+        let below = |prefix: &str, has: &str| {
+            let prefixed = arrays.at(prefix);
+            if prefixed.has(has) { prefixed } else { arrays.clone() }
         };
+        match self {
+            Self::Bert(config) => {
+                let first = "embeddings.word_embeddings.weight";
+                Network::Bert(Box::new(config.init(&below(config.prefix(), first))))
+            }
+            Self::Gpt2(config) => {
+                Network::Gpt2(Box::new(config.init(&below("transformer", "wte.weight"))))
+            }
+            Self::Clip(config) => Network::Clip(Box::new(config.init(arrays))),
+        }
+    }
+
+    /// Beginnings of the names of arrays that other tasks need.
+    pub(crate) fn ignored(&self) -> &'static [&'static str] {
         const HEADS: [&str; 12] = [
             "pooler.",
             "bert.pooler.",
@@ -94,31 +108,27 @@ impl NetworkConfig {
             "discriminator_predictions.",
             "generator_",
         ];
-        let network = match self {
-            Self::Bert(config) => {
-                let first = "embeddings.word_embeddings.weight";
-                Network::Bert(Box::new(config.init(&below(config.prefix(), first))))
-            }
-            Self::Gpt2(config) => {
-                Network::Gpt2(Box::new(config.init(&below("transformer", "wte.weight"))))
-            }
-            Self::Clip(config) => Network::Clip(Box::new(config.init(&loader.root()))),
-        };
-        let ignored: &[&str] = match self {
+        match self {
             // The other tower.
             Self::Clip(_) => &["vision_model.", "visual_projection.", "logit_scale"],
             _ => &HEADS,
-        };
-        match loader.finish(name, ignored) {
+        }
+    }
+
+    /// Closes the account of a file.
+    pub(crate) fn finish(&self, loader: Loader, name: &str) -> Result<(), EncodeError> {
+        match loader.finish(name, self.ignored()) {
             // Old files of GPT-2 hold the causal mask as an array of each layer.
             Err(WeightError::Keys { unexpected, missing, misshapen, .. })
                 if matches!(self, Self::Gpt2(_))
                     && missing.is_empty()
                     && misshapen.is_empty()
-                    && unexpected.iter().all(|key| key.contains(".attn.bias")) => {}
-            done => done?,
+                    && unexpected.iter().all(|key| key.contains(".attn.bias")) =>
+            {
+                Ok(())
+            }
+            done => Ok(done?),
         }
-        Ok(network)
     }
 }
 

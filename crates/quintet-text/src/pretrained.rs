@@ -2,17 +2,16 @@
 //! `config.json`, `tokenizer.json`, `model.safetensors`, and the modules of pooling where they
 //! are there.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use burn::prelude::*;
 use quintet_core::{Modality, SeedStream};
-use quintet_tensor::nn::{Loader, Precision, is_host};
+use quintet_tensor::nn::{Loader, Params, Precision, is_host};
 use quintet_tensor::{
-    EncodeError, Encoder, EncoderEntry, EncoderFace, EncoderInfo, EncoderSpec, MediaEncoder,
-    RawMedia,
+    BuildTuned, EncodeError, Encoder, EncoderEntry, EncoderFace, EncoderInfo, EncoderLearner,
+    EncoderSpec, LearnerStart, MediaEncoder, RawMedia, TunedEncoder, files_beside,
 };
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokenizers::Tokenizer;
@@ -22,7 +21,7 @@ use crate::guarded;
 use crate::modules::{AfterPooling, Modules};
 use crate::network::{Network, NetworkConfig};
 use crate::open::{nothing_known, open_text};
-use crate::packed::groups;
+use crate::packed::on_groups;
 use crate::params;
 use crate::pooling::Pooling;
 use crate::trained::needs_weights;
@@ -80,6 +79,7 @@ pub struct PretrainedTextConfig {
 }
 
 /// Ids of the tokens of a text, a window each.
+#[derive(Debug, Clone)]
 pub struct TokenIds(Vec<Vec<u32>>);
 
 /// A network with its tokenizer and pooling.
@@ -104,9 +104,22 @@ impl PretrainedText {
     /// A file that is missing or cannot be read, a module or a kind of network that is not known,
     /// or arrays that do not fit; the file and the key are named.
     pub fn open(config: &PretrainedTextConfig, device: &Device) -> Result<Self, EncodeError> {
+        let file = config.weights.join(WEIGHTS);
+        let loader = Loader::open(&file, device)?.with_precision(config.precision);
+        let network = network(&config.weights)?;
+        let encoder = Self::of(config, &network, &loader.root())?;
+        network.finish(loader, NAME)?;
+        Ok(encoder)
+    }
+
+    /// The network with these arrays; the folder has the rest.
+    fn of(
+        config: &PretrainedTextConfig,
+        network: &NetworkConfig,
+        arrays: &Params<'_>,
+    ) -> Result<Self, EncodeError> {
+        let device = arrays.device();
         let folder = config.weights.as_path();
-        let at = folder.join("config.json");
-        let network = NetworkConfig::read(json(NAME, &at)?).map_err(|e| refused(NAME, &at, &e))?;
         let mut modules = Modules::read(folder, device)?;
         modules.normalise(config.normalise);
         let longest = network.max_tokens();
@@ -137,10 +150,7 @@ impl PretrainedText {
             },
             tokenizer,
             vocab_size: network.vocab_size(),
-            network: network.load(
-                Loader::open(&folder.join(WEIGHTS), device)?.with_precision(config.precision),
-                NAME,
-            )?,
+            network: network.init(arrays),
             device: device.clone(),
             pooling: config.pooling.or(modules.pooling).unwrap_or(network.usual_pooling()),
             after: modules.after,
@@ -180,14 +190,10 @@ impl PretrainedText {
 
     /// The vectors of windows that lie one after the other, on the CPU in groups side by side.
     fn pooled(&self, windows: &[&[u32]]) -> Vec<Tensor<2>> {
-        groups(windows, &self.device)
-            .into_par_iter()
-            .map(|group| {
-                let lengths: Vec<usize> = group.iter().map(|w| w.len()).collect();
-                let tokens = self.network.forward(&group.concat(), &lengths, &self.device);
-                self.pooling.forward(tokens, &lengths)
-            })
-            .collect()
+        on_groups(windows, &self.device, |ids, lengths| {
+            let tokens = self.network.forward(ids, lengths, &self.device);
+            self.pooling.forward(tokens, lengths)
+        })
     }
 }
 
@@ -234,6 +240,35 @@ impl Encoder for PretrainedText {
     }
 }
 
+/// What `config.json` of a folder says.
+fn network(folder: &Path) -> Result<NetworkConfig, EncodeError> {
+    let at = folder.join("config.json");
+    NetworkConfig::read(json(NAME, &at)?).map_err(|e| refused(NAME, &at, &e))
+}
+
+/// Begins from the folder that the parameters name.
+fn learner(start: &LearnerStart<'_>) -> Result<Box<dyn EncoderLearner>, EncodeError> {
+    needs_weights(NAME, FILES, start.params)?;
+    let config: PretrainedTextConfig = serde_json::from_value(start.params.clone())
+        .map_err(|e| params::refused(NAME, e.to_string()))?;
+    if start.sizes.as_object().is_some_and(|sizes| !sizes.is_empty()) {
+        let reason = "sizes: config.json of the weights says them; leave sizes out";
+        return Err(params::refused(NAME, reason.to_owned()));
+    }
+    if config.precision != Precision::F32 {
+        let reason = "precision: weights learn in \"f32\" alone";
+        return Err(params::refused(NAME, reason.to_owned()));
+    }
+    let network = network(&config.weights)?;
+    let loader = Loader::open(&config.weights.join(WEIGHTS), start.device)?;
+    let beside = files_beside(&config.weights)?;
+    let ignored = network.ignored();
+    let build: BuildTuned<PretrainedText> =
+        Box::new(move |arrays| PretrainedText::of(&config, &network, arrays));
+    let learner = TunedEncoder::new(start, loader, build, (NAME, ignored), open_text)?;
+    Ok(Box::new(learner.with_files(beside)))
+}
+
 struct Spec(PretrainedTextConfig);
 
 impl Spec {
@@ -277,5 +312,6 @@ pub(crate) fn entry() -> EncoderEntry {
         summary: "BERT, ELECTRA, MiniLM, GPT-2, the text tower of CLIP: trained weights with their pooling",
         weights: Some(FILES),
         build: Arc::new(|params| Ok(Box::new(Spec::new(params)?))),
+        learn: Some(Arc::new(learner)),
     }
 }

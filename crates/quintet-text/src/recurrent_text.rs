@@ -63,7 +63,11 @@ impl RecurrentSizes {
         let d_states = if self.bidirectional { 2 * self.hidden_size } else { self.hidden_size };
         let project = |d| Linear::new(&params.at("fc"), d_states, d);
         RecurrentText {
-            embedding: Embedding::new(&params.at("embedding"), self.vocab_size, self.embedding_dim),
+            embedding: Embedding::of_words(
+                &params.at("embedding"),
+                self.vocab_size,
+                self.embedding_dim,
+            ),
             layers: Recurrent::new(&params.at(name), cell, &shape),
             pooling: self.pooling,
             projection: self.projection_dim.map(project),

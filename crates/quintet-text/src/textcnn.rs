@@ -11,6 +11,7 @@ use burn::prelude::*;
 use quintet_tensor::index_tensor;
 use quintet_tensor::nn::{Activation, Embedding, Init, Linear, Params};
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use crate::trained::{Architecture, TextNetwork, check_sizes};
 
@@ -80,7 +81,7 @@ impl TextCnnConfig {
         let convs: Vec<Filters> = self.kernel_sizes.iter().enumerate().map(conv).collect();
         let d_pooled = convs.len() * filters;
         TextCnn {
-            embedding: Embedding::new(&params.at("embedding"), self.vocab_size, dim),
+            embedding: Embedding::of_words(&params.at("embedding"), self.vocab_size, dim),
             convs,
             projection: self.projection_dim.map(|d| Linear::new(&params.at("fc"), d_pooled, d)),
             dim: self.projection_dim.unwrap_or(d_pooled),
@@ -177,6 +178,10 @@ impl Architecture for TextCnnConfig {
     const NAME: &'static str = "textcnn";
     const SUMMARY: &'static str = "TextCNN: filters over windows of words, with trained weights";
     type Network = TextCnn;
+
+    fn usual() -> Value {
+        json!({ "embedding_dim": 64, "num_filters": 32, "projection_dim": 64 })
+    }
 
     fn validate(&self) -> Result<(), String> {
         self.validate()

@@ -240,6 +240,7 @@ pub(crate) fn entry() -> EncoderEntry {
         modality: Modality::Text,
         summary: "TF-IDF of words or word pairs, projected by a truncated SVD of the catalogue",
         weights: None,
+        learn: None,
         build: Arc::new(|params| Ok(Box::new(Spec(TfidfSvdConfig::from_value(params)?)))),
     }
 }

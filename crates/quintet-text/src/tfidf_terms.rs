@@ -182,6 +182,7 @@ pub(crate) fn entry() -> EncoderEntry {
         modality: Modality::Text,
         summary: "TF-IDF of the words, word pairs or pieces of words that most texts have",
         weights: None,
+        learn: None,
         build: Arc::new(|params| {
             let config: TfidfTermsConfig = parse(NAME, params)?;
             config.validate()?;

@@ -1,6 +1,7 @@
 //! Small networks over words that somebody trained with PyTorch: a folder with `config.json`,
 //! `vocab.txt` or `tokenizer.json`, and `model.safetensors`.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -8,19 +9,19 @@ use burn::prelude::*;
 use quintet_core::{Modality, SeedStream};
 use quintet_tensor::nn::{Loader, Params};
 use quintet_tensor::{
-    EncodeError, Encoder, EncoderEntry, EncoderFace, EncoderInfo, EncoderSpec, MediaEncoder,
-    RawMedia,
+    BuildTuned, EncodeError, Encoder, EncoderEntry, EncoderFace, EncoderInfo, EncoderLearner,
+    EncoderSpec, LearnerStart, MediaEncoder, RawMedia, TunedEncoder, files_beside,
 };
-use rayon::prelude::*;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::files::{WEIGHTS, hash, json, refused};
 use crate::open::open_text;
-use crate::packed::groups;
+use crate::packed::on_groups;
 use crate::params;
 use crate::pooling::unit_length;
+use crate::segment::words;
 use crate::vocabulary::TextIds;
 
 /// What the folder holds.
@@ -53,6 +54,8 @@ pub(crate) trait Architecture: DeserializeOwned {
     /// The network.
     type Network: TextNetwork + 'static;
 
+    /// Sizes of a network from nothing, without `vocab_size`.
+    fn usual() -> Value;
     /// What cannot be computed.
     fn validate(&self) -> Result<(), String>;
     /// Ids that are known.
@@ -144,13 +147,9 @@ impl<N: TextNetwork> Encoder for TrainedText<N> {
 
     fn forward(&self, batch: &[Vec<u32>], _: &Device) -> Result<Tensor<2>, EncodeError> {
         let sequences: Vec<&[u32]> = batch.iter().map(Vec::as_slice).collect();
-        let vectors = groups(&sequences, &self.device)
-            .into_par_iter()
-            .map(|group| {
-                let lengths: Vec<usize> = group.iter().map(|ids| ids.len()).collect();
-                self.network.forward(&group.concat(), &lengths, &self.device)
-            })
-            .collect();
+        let vectors = on_groups(&sequences, &self.device, |ids, lengths| {
+            self.network.forward(ids, lengths, &self.device)
+        });
         let vectors = Tensor::cat(vectors, 0); // [batch, dim]
         Ok(if self.normalise { unit_length(vectors) } else { vectors })
     }
@@ -161,21 +160,31 @@ fn open<A: Architecture>(
     device: &Device,
 ) -> Result<TrainedText<A::Network>, EncodeError> {
     let folder = params.weights.as_path();
+    let loader = Loader::open(&folder.join(WEIGHTS), device)?;
+    let encoder = of::<A>(params, &loader.root())?;
+    loader.finish(A::NAME, &HEADS)?;
+    Ok(encoder)
+}
+
+/// The network with these arrays; the folder has the rest.
+fn of<A: Architecture>(
+    params: &TrainedConfig,
+    arrays: &Params<'_>,
+) -> Result<TrainedText<A::Network>, EncodeError> {
+    let folder = params.weights.as_path();
     let config: A = read_config(&folder.join("config.json"))?;
     let ids = TextIds::open(A::NAME, folder)?;
     if ids.n_ids() > config.vocab_size() {
         let found = format!("{} ids for a network of {}", ids.n_ids(), config.vocab_size());
         return Err(refused(A::NAME, folder, &found));
     }
-    let loader = Loader::open(&folder.join(WEIGHTS), device)?;
-    let network = config.init(&loader.root());
-    loader.finish(A::NAME, &HEADS)?;
+    let network = config.init(arrays);
     Ok(TrainedText {
         info: TrainedText::<A::Network>::info(A::NAME, network.dim(), params.max_tokens),
         ids,
         network,
         vocab_size: config.vocab_size(),
-        device: device.clone(),
+        device: arrays.device().clone(),
         normalise: params.normalise,
         max_tokens: params.max_tokens,
     })
@@ -240,6 +249,87 @@ impl<A: Architecture> EncoderSpec for Spec<A> {
     }
 }
 
+/// Most words of a vocabulary that is made of the corpus, where nobody says.
+const MOST_WORDS: usize = 30_000;
+
+/// Begins from the folder that the parameters name, or from nothing without any: with the words of
+/// the corpus, the frequent ones first, and the sizes that were given.
+fn learner<A: Architecture + 'static>(
+    start: &LearnerStart<'_>,
+) -> Result<Box<dyn EncoderLearner>, EncodeError> {
+    let mut params = if start.params.is_object() { start.params.clone() } else { json!({}) };
+    let new = params.get("weights").is_none();
+    if new {
+        params["weights"] = start.folder.to_string_lossy().into();
+        begin::<A>(start)?;
+    } else if start.sizes.as_object().is_some_and(|sizes| !sizes.is_empty()) {
+        let reason = "sizes: config.json of the weights says them; leave sizes out";
+        return Err(params::refused(A::NAME, reason.to_owned()));
+    }
+    let params: TrainedConfig =
+        serde_json::from_value(params).map_err(|e| params::refused(A::NAME, e.to_string()))?;
+    params::at_least_one(A::NAME, &[("max_tokens", params.max_tokens)])?;
+    let loader = match new {
+        true => Loader::random(start.seed, start.device),
+        false => Loader::open(&params.weights.join(WEIGHTS), start.device)?,
+    };
+    let beside = if new { Vec::new() } else { files_beside(&params.weights)? };
+    let build: BuildTuned<TrainedText<A::Network>> =
+        Box::new(move |arrays| of::<A>(&params, arrays));
+    let learner = TunedEncoder::new(start, loader, build, (A::NAME, &HEADS), open_text)?;
+    Ok(Box::new(learner.with_files(beside)))
+}
+
+/// Writes `vocab.txt` and `config.json` of a network from nothing.
+fn begin<A: Architecture>(start: &LearnerStart<'_>) -> Result<(), EncodeError> {
+    let wrong = |reason: String| params::refused(A::NAME, format!("sizes: {reason}"));
+    let mut sizes = if start.sizes.is_object() { start.sizes.clone() } else { json!({}) };
+    let most = match sizes.as_object_mut().and_then(|sizes| sizes.remove("max_words")) {
+        None => MOST_WORDS,
+        Some(said) => said
+            .as_u64()
+            .and_then(|n| usize::try_from(n).ok())
+            .filter(|n| (1..=LARGEST_SIZE).contains(n))
+            .ok_or_else(|| {
+                wrong(format!("max_words: expected 1 to {LARGEST_SIZE}, found {said}"))
+            })?,
+    };
+    let mut usual = A::usual();
+    for (key, value) in sizes.as_object().into_iter().flatten() {
+        usual[key] = value.clone();
+    }
+    let words = frequent_words(start.corpus, most);
+    usual["vocab_size"] = words.len().into();
+    let config: A = serde_json::from_value(usual.clone()).map_err(|e| wrong(e.to_string()))?;
+    config.validate().map_err(wrong)?;
+    let (vocabulary, config) = (words.join("\n") + "\n", format!("{usual:#}\n"));
+    let folder = start.folder;
+    let write = || {
+        std::fs::create_dir_all(folder)?;
+        std::fs::write(folder.join("vocab.txt"), vocabulary)?;
+        std::fs::write(folder.join("config.json"), config)
+    };
+    write().map_err(|source| EncodeError::Read { path: folder.display().to_string(), source })
+}
+
+/// The sign of unknown words, then the most frequent words of the texts in small letters, those
+/// that are as frequent by the alphabet.
+fn frequent_words(corpus: &[&RawMedia], most: usize) -> Vec<String> {
+    let mut counts = HashMap::new();
+    for media in corpus {
+        // A text that cannot be read is told of when it is encoded.
+        let Ok(text) = open_text(media) else { continue };
+        for word in words(&text.to_lowercase()) {
+            *counts.entry(word.to_owned()).or_insert(0u64) += 1;
+        }
+    }
+    let mut counts: Vec<(String, u64)> = counts.into_iter().collect();
+    counts.sort_unstable_by(|(a, n), (b, m)| m.cmp(n).then_with(|| a.cmp(b)));
+    counts.truncate(most);
+    let unknown = "[UNK]".to_owned();
+    std::iter::once(unknown).chain(counts.into_iter().map(|(word, _)| word)).collect()
+}
+
 /// The registry entry of an architecture.
 pub(crate) fn entry<A: Architecture + 'static>() -> EncoderEntry {
     EncoderEntry {
@@ -248,5 +338,6 @@ pub(crate) fn entry<A: Architecture + 'static>() -> EncoderEntry {
         summary: A::SUMMARY,
         weights: Some(FILES),
         build: Arc::new(|params| Ok(Box::new(Spec::<A>::new(params)?))),
+        learn: Some(Arc::new(learner::<A>)),
     }
 }

@@ -15,6 +15,9 @@ pub enum ValidItems {
     Used,
     /// The whole catalogue.
     All,
+    /// Items that are used in validation and not in training, among themselves: what a model is
+    /// worth for items that nobody knows yet. Users without one are left out.
+    New,
 }
 
 /// The `[train]` table of a run file.

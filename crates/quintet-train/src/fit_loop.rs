@@ -175,11 +175,7 @@ impl<'a> Judge<'a> {
         let eval = EvalConfig { cutoffs: vec![k], metrics: vec![name.to_owned()] };
         // A typo in the metric's name is found here, not after the first epochs.
         Evaluator::new(&eval, &registry().map_err(EvalError::from)?)?;
-        let candidates = (config.valid_items == ValidItems::Used).then(|| {
-            let counts = data.train.item_counts();
-            let held = valid.held.truth().item_counts();
-            counts.iter().zip(&held).map(|(train, valid)| train + valid > 0).collect()
-        });
+        let candidates = competing(config.valid_items, data.train, valid.held.truth())?;
         let train = data.train;
         let seen = match valid.history {
             None => Cow::Borrowed(train),
@@ -204,6 +200,32 @@ impl<'a> Judge<'a> {
         let result = evaluator.evaluate(model, self.valid.held, &self.seen)?;
         let value = result.get(self.metric).unwrap_or(f64::NAN);
         Ok((BTreeMap::from([(self.metric.to_owned(), value)]), value))
+    }
+}
+
+/// Items that compete in validation, `[n_items]`; all of them when `None`.
+fn competing(
+    items: ValidItems,
+    train: &Interactions,
+    valid: &Interactions,
+) -> Result<Option<Vec<bool>>, TrainError> {
+    let (train, valid) = (train.item_counts(), valid.item_counts());
+    let counts = || train.iter().zip(&valid);
+    match items {
+        ValidItems::All => Ok(None),
+        ValidItems::Used => Ok(Some(counts().map(|(train, valid)| train + valid > 0).collect())),
+        ValidItems::New => {
+            let new: Vec<bool> = counts().map(|(train, valid)| *train == 0 && *valid > 0).collect();
+            if new.contains(&true) {
+                return Ok(Some(new));
+            }
+            Err(TrainError::Config {
+                key: "valid_items",
+                expected: "\"used\" or \"all\" where validation has no item that training lacks"
+                    .into(),
+                found: "\"new\"".into(),
+            })
+        }
     }
 }
 

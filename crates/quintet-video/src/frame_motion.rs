@@ -250,6 +250,7 @@ where
         modality: Modality::Video,
         summary: "pooled frame features and motion of GIF, animated WebP and frame folders",
         weights: None,
+        learn: None,
         build: Arc::new(move |params| build(params, frames)),
     })
 }

@@ -8,6 +8,7 @@ use quintet::pipeline::{
     self, EncodePlaces, EncodeReport, Prepared, RatingResult, Request, RunConfig, RunFacts,
     RunResult, TrainedModel, WeightStore, Workspace,
 };
+use quintet::tensor::OpenDevice;
 use serde_json::json;
 
 use super::device;
@@ -59,6 +60,7 @@ impl Job {
 
     pub(crate) fn encode(&self, dataset: &Dataset, args: &RunArgs) -> anyhow::Result<EncodeReport> {
         let open = device(args.device)?;
+        self.train_encoders(dataset, &open)?;
         let bar = EncodeBar::new();
         let progress = |m, done, total| bar.update(m, done, total);
         let cache = args.cache.clone().unwrap_or_else(|| self.workspace.cache());
@@ -68,6 +70,21 @@ impl Job {
         let report =
             pipeline::encode_stage(config, dataset, registries, &open.device, places, &progress)?;
         Ok(report)
+    }
+
+    /// Has the encoders learn that the run file says should.
+    fn train_encoders(&self, dataset: &Dataset, open: &OpenDevice) -> anyhow::Result<()> {
+        let mut watch = Watch::new(false, &self.config.name)?;
+        let (config, registries) = (&self.config, &self.registries);
+        let (device, workspace) = (&open.device, &self.workspace);
+        let trained = pipeline::train_encoders_stage(
+            config, dataset, registries, device, workspace, &mut watch,
+        );
+        watch.finish().iter().for_each(|n| print::note(n));
+        for encoder in trained? {
+            print::trained_encoder(&encoder, &config.train.metric);
+        }
+        Ok(())
     }
 
     /// Dataset and features of the earlier stages.

@@ -8,6 +8,7 @@ mod contract;
 mod files;
 mod formats;
 mod hostile;
+mod learning;
 mod networks;
 mod pixels;
 mod training;

@@ -281,9 +281,15 @@ pub struct Embedding {
 }
 
 impl Embedding {
-    /// Array `weight`.
+    /// Array `weight`; a new one begins as in a transformer, small.
     pub fn new(params: &Params, rows: usize, dim: usize) -> Self {
         Self { weight: params.array("weight", [rows, dim], Init::Normal(0.02)) }
+    }
+
+    /// Array `weight`; a new one begins as large as word vectors are (uniform within ±0.25, Kim
+    /// 2014): a network without norms sees nothing but its own biases in smaller ones.
+    pub fn of_words(params: &Params, rows: usize, dim: usize) -> Self {
+        Self { weight: params.array("weight", [rows, dim], Init::Uniform(0.25)) }
     }
 
     /// How many rows it has.

@@ -40,7 +40,8 @@ pub use transformer::PreNormLayer;
 pub use tune::{Tuned, Tuning};
 
 /// Whether a device computes on this processor's own memory, with the fused forms: work is then
-/// best cut into small pieces that run side by side.
+/// best cut into small pieces that run side by side. True with autodiff as well, where it must not
+/// be: one thread alone may build a graph of gradients.
 pub fn is_host(device: &Device) -> bool {
     #[cfg(feature = "flex")]
     return *device == Device::flex();

@@ -240,6 +240,11 @@ impl Params<'_> {
         if self.prefix.is_empty() { name.to_string() } else { format!("{}.{name}", self.prefix) }
     }
 
+    /// Where the arrays are.
+    pub fn device(&self) -> &Device {
+        &self.loader.device
+    }
+
     /// In what precision linear layers are to compute.
     pub fn precision(&self) -> Precision {
         self.loader.precision

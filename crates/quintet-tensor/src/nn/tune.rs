@@ -11,12 +11,14 @@ use burn::prelude::*;
 use quintet_core::{Matrix, SeedStream};
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
+use serde::{Deserialize, Serialize};
 
 use super::params::{Init, Loader, Params, draw};
 use crate::{Layer, Weight, WeightError, tensor_to_matrix};
 
 /// Which arrays of a network learn. Means and variances of batch norms never do.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Tuning {
     /// None.
     Frozen,
@@ -136,6 +138,22 @@ impl Tuned {
     pub fn loader(&self) -> Loader {
         let arrays = self.arrays.iter().map(|held| (held.name.clone(), held.clone()));
         Loader::held(Arrays(arrays.collect()), &self.device)
+    }
+
+    /// The arrays as they are now without a graph, on the device without autodiff: to build a
+    /// network from that learns nothing and may use fused forms.
+    pub fn plain_loader(&self) -> Loader {
+        let plain = |held: &Held| {
+            let value = Value::Fixed(held.value.flat().inner());
+            (held.name.clone(), Held { value, ..held.clone() })
+        };
+        let arrays = self.arrays.iter().map(plain).collect();
+        Loader::held(Arrays(arrays), &self.device.clone().inner())
+    }
+
+    /// Where the arrays are.
+    pub fn device(&self) -> &Device {
+        &self.device
     }
 
     /// Writes the arrays as safetensors of 32 bits under their names, what LoRA adds added in.

@@ -137,6 +137,7 @@ fn letters(fault: Fault) -> EncoderEntry {
         modality: Modality::Text,
         summary: "hashed letters",
         weights: None,
+        learn: None,
         build: Arc::new(move |params| {
             no_params("letters", params)?;
             Ok(Box::new(LettersSpec(fault)))
@@ -208,6 +209,7 @@ fn right_encoders_pass() {
         modality: Modality::Image,
         summary: "a colour grid",
         weights: None,
+        learn: None,
         build: Arc::new(|params| {
             no_params("grid", params)?;
             Ok(Box::new(GridSpec))

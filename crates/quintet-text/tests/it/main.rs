@@ -6,6 +6,7 @@
 
 mod contract;
 mod hostile;
+mod learning;
 mod parity;
 mod pretrained;
 mod sentence;

@@ -72,6 +72,27 @@ fn an_item_that_nobody_has_used_competes_only_when_asked() {
     assert!((two.best_valid - 0.75 / 3.0_f64.log2()).abs() < 1e-12, "{}", two.best_valid);
 }
 
+/// Everybody had item 0; four users will have item 1 and one item 2, both new, and item 3 stands
+/// before all of them.
+#[test]
+fn new_items_are_ranked_among_themselves() {
+    let train = [(0, 0), (1, 0), (2, 0), (3, 0), (4, 0)];
+    let data = Data::of(&train, &[(0, 1), (1, 1), (2, 1), (3, 1), (4, 2)]);
+    let best = |valid_items| {
+        let config = TrainConfig { valid_items, ..at_one(2, 5, 1) };
+        fit(&Script { hits: vec![1, 2] }, &data, &config, None).unwrap().report.best_valid
+    };
+    // Two of the four, and the fifth.
+    assert!((best(ValidItems::New) - 0.6).abs() < 1e-12);
+    assert_eq!(best(ValidItems::All), 0.0);
+    // Where validation has nothing new there is nothing to look at.
+    let known = Data::of(&[(0, 0), (1, 1)], &[(0, 1), (1, 0)]);
+    let new = TrainConfig { valid_items: ValidItems::New, ..at_one(2, 5, 1) };
+    let refused = fit(&Script { hits: vec![1] }, &known, &new, None).map(drop).unwrap_err();
+    let text = refused.to_string();
+    assert!(text.contains("[train] valid_items") && text.contains("\"new\""), "{text}");
+}
+
 #[test]
 fn a_model_that_never_hits_is_still_a_model() {
     let fitted = scripted(&[0, 0, 0], &at_one(3, 2, 1));

@@ -42,6 +42,12 @@ impl Data {
 
     /// Four users who had item 0 and will have item 1; a fifth has item 2, nobody item 3.
     pub(crate) fn scripted() -> Self {
+        let train = [(0, 0), (1, 0), (2, 0), (3, 0), (4, 2)];
+        Self::of(&train, &[(0, 1), (1, 1), (2, 1), (3, 1)])
+    }
+
+    /// Five users, four items.
+    pub(crate) fn of(train: &[(usize, usize)], valid: &[(usize, usize)]) -> Self {
         let pairs = |pairs: &[(usize, usize)]| {
             let triplets = pairs.iter().map(|&(user, item)| Triplet {
                 user: UserIdx::new(user),
@@ -50,8 +56,7 @@ impl Data {
             });
             Interactions::from_triplets(5, 4, triplets).unwrap()
         };
-        let train = pairs(&[(0, 0), (1, 0), (2, 0), (3, 0), (4, 2)]);
-        let valid = Held::new(pairs(&[(0, 1), (1, 1), (2, 1), (3, 1)]));
+        let (train, valid) = (pairs(train), Held::new(pairs(valid)));
         Self { train, features: FeatureSet::new(4), valid }
     }
 

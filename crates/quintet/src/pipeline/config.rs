@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::tune::tuned_model;
-use super::{AttributesSpec, CompleteSpec, ForeignFeatures, PipelineError};
+use super::{AttributesSpec, CompleteSpec, EncoderTraining, ForeignFeatures, PipelineError};
 use crate::Registries;
 
 /// A run file: TOML, every unknown key refused, every default written back beside the run.
@@ -83,6 +83,9 @@ pub struct EncodeSpec {
     /// Its parameters.
     #[serde(default = "empty", skip_serializing_if = "is_empty")]
     pub params: Value,
+    /// How it learns from what people did, before it encodes; it does not by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub train: Option<EncoderTraining>,
 }
 
 impl EncodeSpec {
@@ -281,7 +284,7 @@ impl RunConfig {
             missing.validate()?;
         }
         for spec in &self.encode {
-            (spec.entry(known)?.build)(&spec.params)?;
+            spec.check(known)?;
         }
         for spec in &self.models {
             (known.models.get(&spec.model)?.build)(&spec.params)?;

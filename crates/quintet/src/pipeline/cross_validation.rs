@@ -82,6 +82,7 @@ pub fn cross_validate(
     device: &Device,
     progress: &mut dyn Progress,
 ) -> Result<CvTable, PipelineError> {
+    config.no_trained_encoders("cross-validation")?;
     let folds = deal(config, dataset, folding, valid)?;
     let mut gathered: Vec<Gathered> = config.models.iter().map(|_| Gathered::default()).collect();
     for fold in 0..folds.count() {

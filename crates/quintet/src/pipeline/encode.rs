@@ -90,7 +90,8 @@ pub fn encode_stage(
 ) -> Result<EncodeReport, PipelineError> {
     let mut report = EncodeReport::default();
     for spec in &config.encode {
-        let job = Job::new(spec, config, dataset, registries)?;
+        let spec = spec.ready(places.workspace)?;
+        let job = Job::new(&spec, config, dataset, registries)?;
         let stored = job.stored(places.workspace)?;
         let computed = match stored {
             true => 0,
@@ -129,7 +130,8 @@ pub fn read_features_stage(
 ) -> Result<FeatureSet, PipelineError> {
     let mut set = FeatureSet::new(dataset.items.len());
     for spec in &config.encode {
-        let job = Job::new(spec, config, dataset, registries)?;
+        let spec = spec.ready(workspace)?;
+        let job = Job::new(&spec, config, dataset, registries)?;
         let dir = job.dir(workspace)?;
         if !dir.is_dir() {
             return Err(PipelineError::NotRun { path: dir.display().to_string(), verb: "encode" });

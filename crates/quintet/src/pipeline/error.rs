@@ -57,6 +57,18 @@ pub enum PipelineError {
         /// Why, and what was expected.
         reason: String,
     },
+    /// A division of its own for an encoder that learned on another.
+    #[error(
+        "{what}: [[encode]] {modality} encoder {encoder:?} learns from the interactions of [split], which {what} holds out in turn; leave `train` out, or name weights that were trained on other data"
+    )]
+    LearnedElsewhere {
+        /// What divides anew.
+        what: String,
+        /// The modality.
+        modality: String,
+        /// The encoder.
+        encoder: String,
+    },
     /// A budget ended too early.
     #[error("the budget ended before the first fit, and none was kept; give more seconds")]
     NothingFitted,

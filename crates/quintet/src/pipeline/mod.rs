@@ -3,7 +3,8 @@
 //! | stage | reads | writes |
 //! |---|---|---|
 //! | [`ingest_stage`] | sources | `dataset/` |
-//! | [`encode_stage`] | `dataset/` | `features/`, `cache/` |
+//! | [`train_encoders_stage`] | `dataset/` | `encoders/<modality>/` |
+//! | [`encode_stage`] | `dataset/`, `encoders/` | `features/`, `cache/` |
 //! | [`train_stage`] | both | `models/<label>/` |
 //! | [`evaluate_stage`] | all of them | `metrics.json`, `per_user.json`, `per_user.parquet` |
 //! | [`examples_stage`] | all of them | `examples.json` |
@@ -28,6 +29,7 @@ mod foreign;
 mod fusion;
 mod judge;
 mod kept;
+mod learn;
 mod media;
 mod prepare;
 mod projector;
@@ -62,6 +64,7 @@ pub use fusion::{
     compare_fusions, remove_modalities,
 };
 pub use judge::Paired;
+pub use learn::{EncoderTraining, TrainedEncoder, train_encoders_stage};
 pub use prepare::{Prepared, prepare, report_stage};
 pub use projector::{ProjectorExport, export_projector};
 pub use rating::{RatingResult, rate_stage};

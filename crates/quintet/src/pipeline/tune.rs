@@ -136,6 +136,7 @@ fn judged_on(
     let Some(folding) = tune.folds else {
         return Ok(vec![prepare(config, dataset, features, None)?]);
     };
+    config.no_trained_encoders("[tune] folds")?;
     let events = shape(&dataset, &config.shape)?.events;
     let (n_users, n_items) = (dataset.users.len(), dataset.items.len());
     let own = prepare(config, dataset.clone(), features.clone(), None)?;

@@ -120,6 +120,7 @@ pub(crate) fn registries(log: &Arc<Log>) -> Registries {
         modality: Modality::Text,
         summary: "counts",
         weights: None,
+        learn: None,
         build: Arc::new(move |params| {
             let reads_corpus = params["reads_corpus"].as_bool().unwrap_or(false);
             Ok(Box::new(Spec { reads_corpus, log: log.clone() }))

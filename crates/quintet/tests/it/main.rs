@@ -8,6 +8,7 @@ mod counting;
 mod encode;
 mod ensemble;
 mod fusion;
+mod learn;
 mod prepare;
 mod seeds;
 mod tasks;
