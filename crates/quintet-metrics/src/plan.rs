@@ -129,8 +129,9 @@ impl Plan {
             per_user: BTreeMap::new(),
             phase: PhantomData,
         };
+        // A sum over no hits is -0, which reads as if something were below nothing.
         let values = |column: usize| -> Vec<f64> {
-            numbers.chunks_exact(self.columns.len()).map(|row| row[column]).collect()
+            numbers.chunks_exact(self.columns.len()).map(|row| row[column] + 0.0).collect()
         };
         for (place, Column { key, value }) in self.columns.iter().enumerate() {
             let values = match value {

@@ -41,6 +41,19 @@ fn ties_rank_by_item_position() {
     assert_eq!(got.get("mrr@4"), Some(0.5));
 }
 
+/// The sum over no hits is -0 in the arithmetic of machines, which a table would show.
+#[test]
+fn nothing_found_is_plain_zero() {
+    let held = Held::<Valid>::new(pairs(3, 4, &[(0, 3), (1, 3), (2, 3)]));
+    let config = config(&[1], &["ndcg", "map", "recall", "mrr", "precision"]);
+    let got = evaluate(&table(), &held, &pairs(3, 4, &[]), &config).unwrap();
+    for (key, value) in got.means() {
+        assert_eq!(value.to_bits(), 0, "{key}: {value}");
+        let users = got.per_user(key).unwrap();
+        assert!(users.iter().all(|v| v.to_bits() == 0), "{key}: {users:?}");
+    }
+}
+
 #[test]
 fn only_candidates_are_ranked_and_only_their_truth_counts() {
     // Items 1 and 3 take part. User 0 wants 0 (outside) and 3: second of two. User 1 wants 0 only.
