@@ -3,7 +3,9 @@
 use burn::tensor::{Device, Tensor};
 use faer::{Mat, Side};
 use quintet_core::{FeatureSet, Matrix, Modality, ModalityFeatures, ModelState, StateError};
+use quintet_fusion::modality_dropout;
 use quintet_tensor::{FitError, FusionShape, Views, index_tensor, matrix_to_tensor};
+use rand::Rng;
 
 /// How many items go through a projection at once when the whole catalogue is scored.
 const CHUNK: usize = 4096;
@@ -62,6 +64,25 @@ impl Content {
         let rows = index_tensor(items, device);
         let blocks = self.blocks.iter().map(|b| b.clone().select(0, rows.clone())).collect();
         Views::new(self.names(), blocks, self.mask.clone().select(0, rows))
+    }
+
+    /// The views of some items in training: each modality of an item is hidden with probability
+    /// `rate`, but never all that it has. A rate of 0 draws nothing.
+    ///
+    /// # Errors
+    /// A rate outside `[0, 1)`.
+    pub(crate) fn train_views(
+        &self,
+        items: &[u32],
+        rate: f32,
+        rng: &mut impl Rng,
+        device: &Device,
+    ) -> Result<Views, FitError> {
+        let views = self.views(items, device);
+        if rate == 0.0 {
+            return Ok(views);
+        }
+        modality_dropout(&views, rate, false, rng)
     }
 
     /// The whole catalogue in chunks of positions.
@@ -307,6 +328,8 @@ fn principal(centred: &Mat<f64>, keep: usize) -> Result<Mat<f64>, String> {
 
 #[cfg(test)]
 mod tests {
+    use rand::RngExt;
+
     use super::*;
 
     fn reduced(f: &ModalityFeatures, components: usize) -> Matrix {
@@ -338,6 +361,41 @@ mod tests {
             let one = ModalityFeatures::new(Modality::Text, one, vec![true]).unwrap();
             assert_eq!(map.reductions[0].apply(&one).row(0), reduced(&f, components).row(1));
         }
+    }
+
+    #[test]
+    fn training_hides_modalities_but_never_all_of_an_item() {
+        let n = 400;
+        let mut set = FeatureSet::new(n);
+        let ones = Matrix::from_vec(n, 2, (0..2 * n).map(|x| x as f32).collect()).unwrap();
+        for (modality, every) in [(Modality::Text, 1), (Modality::Image, 2)] {
+            let present = (0..n).map(|item| item.is_multiple_of(every)).collect();
+            set.push(ModalityFeatures::new(modality, ones.clone(), present).unwrap()).unwrap();
+        }
+        let device = Device::flex();
+        let content = Content::new("m", &set, None, 0, &device).unwrap();
+        let items: Vec<u32> = (0..n as u32).collect();
+        let seed = quintet_core::SeedStream::new(3);
+        let mask = |rate: f32| {
+            let mut rng = seed.rng("t", 0);
+            let views = content.train_views(&items, rate, &mut rng, &device).unwrap();
+            let mask = views.mask.into_data().try_to_vec::<f32>().unwrap();
+            (mask, rng.random::<u64>())
+        };
+        let (whole, untouched) = mask(0.0);
+        assert_eq!(untouched, seed.rng("t", 0).random::<u64>(), "nothing is drawn at 0");
+        let (hidden, _) = mask(0.5);
+        let rows = |mask: &[f32]| mask.chunks(2).map(<[f32]>::to_vec).collect::<Vec<_>>();
+        let mut gone = 0;
+        for (item, (before, after)) in rows(&whole).iter().zip(rows(&hidden)).enumerate() {
+            assert!(after.iter().sum::<f32>() >= 1.0, "item {item} lost everything");
+            assert!(before.iter().zip(&after).all(|(b, a)| a <= b), "item {item} got something");
+            gone += (before.iter().sum::<f32>() - after.iter().sum::<f32>()) as usize;
+        }
+        // Of 200 items with two modalities, three in four lose one.
+        assert!((130..170).contains(&gone), "{gone}");
+        let refused = content.train_views(&items, 1.0, &mut seed.rng("t", 0), &device);
+        assert!(refused.map(drop).unwrap_err().to_string().contains("rate is 1"));
     }
 
     #[test]

@@ -144,6 +144,9 @@ pub struct FusionNetConfig {
     pub item_id: bool,
     /// Probability that an item's id is dropped in a step; without features nothing is dropped.
     pub id_dropout: f32,
+    /// Probability that a modality of an item is hidden in a step, never all of them: a layer that
+    /// has seen gaps does with what is left.
+    pub modality_dropout: f32,
     /// Share of numbers dropped before each layer.
     pub dropout: f32,
     /// What is minimised to rank.
@@ -178,6 +181,7 @@ impl Default for FusionNetConfig {
             components: 32,
             item_id: true,
             id_dropout: 0.3,
+            modality_dropout: 0.0,
             dropout: 0.2,
             loss: RankingLoss::Bpr,
             negatives: 1,
@@ -209,6 +213,7 @@ impl FusionNetConfig {
         check_training_params(NAME, self.dim, self.batch_size, self.lr, self.l2)?;
         below_one(NAME, "dropout", self.dropout)?;
         below_one(NAME, "id_dropout", self.id_dropout)?;
+        below_one(NAME, "modality_dropout", self.modality_dropout)?;
         at_least_zero(NAME, "weight_decay", self.weight_decay)?;
         robust_in_range(NAME, self.robust)?;
         if let Some(tasks) = &self.tasks {
@@ -393,7 +398,11 @@ impl FusionNetTrainer {
         let keep: Vec<f32> = (0..batch.items.len()).map(keep).collect();
         let keep = Tensor::<2>::from_data(TensorData::new(keep, [batch.items.len(), 1]), device);
         let mut dropout = Dropout::new(self.config.dropout, rng.clone());
-        let views = self.content.as_ref().map(|content| content.views(&batch.items, device));
+        let hidden = self.config.modality_dropout;
+        let views = match &self.content {
+            Some(content) => Some(content.train_views(&batch.items, hidden, rng, device)?),
+            None => None,
+        };
         let kept = self.config.item_id.then(|| ids.clone() * keep);
         let v = self.net.items(views.as_ref(), kept, &mut dropout);
         let u = self.net.users(users.clone(), &mut dropout);

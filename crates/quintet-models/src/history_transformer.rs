@@ -130,6 +130,9 @@ pub struct HistoryTransformerConfig {
     pub dropout: f32,
     /// Probability that an item's id is dropped in a step, beside content.
     pub id_dropout: f32,
+    /// Probability that a modality of an item is hidden in a step, never all of them: a layer that
+    /// has seen gaps does with what is left.
+    pub modality_dropout: f32,
     /// What the next item is told apart from: `softmax` or `in_batch`.
     pub loss: HistoryLoss,
     /// Step size of Adam.
@@ -156,6 +159,7 @@ impl Default for HistoryTransformerConfig {
             head_weight: 0.25,
             dropout: 0.2,
             id_dropout: 0.2,
+            modality_dropout: 0.0,
             loss: HistoryLoss::Softmax,
             lr: 1e-3,
             weight_decay: 0.0,
@@ -189,6 +193,7 @@ impl HistoryTransformerConfig {
         }
         below_one(NAME, "dropout", self.dropout)?;
         below_one(NAME, "id_dropout", self.id_dropout)?;
+        below_one(NAME, "modality_dropout", self.modality_dropout)?;
         at_least_zero(NAME, "weight_decay", self.weight_decay)?;
         at_least_zero(NAME, "head_weight", self.head_weight)
     }
@@ -302,8 +307,12 @@ impl HistoryTrainer {
         };
         let place = |id: &u32| wanted.partition_point(|other| other < id) as u32;
         let ids = self.ids(&wanted, counter);
-        let views = self.content.as_ref().map(|content| content.views(&wanted, device));
         let mut rng = self.seed.rng("history-fusion", counter);
+        let hidden = self.config.modality_dropout;
+        let views = match &self.content {
+            Some(content) => Some(content.train_views(&wanted, hidden, &mut rng, device)?),
+            None => None,
+        };
         let fused: Option<Fused> = self
             .net
             .fusion

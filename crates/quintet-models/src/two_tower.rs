@@ -28,7 +28,7 @@ use serde_json::Value;
 
 use crate::content::Content;
 use crate::content_model::{ContentModel, Ids, Recipe};
-use crate::graph::robust_in_range;
+use crate::graph::{below_one, robust_in_range};
 use crate::softmax_batch::{Candidates, SoftmaxBatch};
 
 const NAME: &str = "two_tower";
@@ -53,6 +53,9 @@ pub struct TwoTowerConfig {
     pub robust: Option<Robust>,
     /// Probability that an item's id part is dropped in a step.
     pub id_dropout: f32,
+    /// Probability that a modality of an item is hidden in a step, never all of them: a layer that
+    /// has seen gaps does with what is left.
+    pub modality_dropout: f32,
     /// Step size of Adam.
     pub lr: f32,
     /// Interactions a step.
@@ -81,6 +84,7 @@ impl Default for TwoTowerConfig {
             candidates: Candidates::Batch,
             robust: None,
             id_dropout: 0.3,
+            modality_dropout: 0.0,
             lr: 3e-3,
             batch_size: 1024,
             l2: 1e-2,
@@ -207,6 +211,7 @@ impl TwoTowerConfig {
                 reason: format!("id_dropout must lie in [0, 1); found {}", self.id_dropout),
             });
         }
+        below_one(NAME, "modality_dropout", self.modality_dropout)?;
         robust_in_range(NAME, self.robust)?;
         let train = data.train;
         check_interactions(NAME, train)?;

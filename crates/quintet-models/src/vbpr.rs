@@ -26,6 +26,7 @@ use serde_json::Value;
 
 use crate::content::Content;
 use crate::content_model::{ContentModel, Ids, Recipe, auxiliary, scaled};
+use crate::graph::below_one;
 use crate::projections::{self, MeanProjections};
 
 const NAME: &str = "vbpr";
@@ -58,6 +59,9 @@ pub struct VbprConfig {
     pub fusion_params: Value,
     /// How much the heads of a fusion layer that has them count, together.
     pub head_weight: f32,
+    /// Probability that a modality of an item is hidden in a step, never all of them: a layer that
+    /// has seen gaps does with what is left.
+    pub modality_dropout: f32,
     /// Shards of a batch, computed at once; their gradients are added and make one step. 1 cuts
     /// nothing. A penalty that a fusion layer has of its own is then a mean over shards.
     pub workers: usize,
@@ -78,6 +82,7 @@ impl Default for VbprConfig {
             fusion: None,
             fusion_params: Value::Null,
             head_weight: 0.25,
+            modality_dropout: 0.0,
             workers: 1,
         }
     }
@@ -138,6 +143,7 @@ impl VbprConfig {
             self.lr,
             self.l2,
         )?;
+        below_one(NAME, "modality_dropout", self.modality_dropout)?;
         let train = data.train;
         check_interactions(NAME, train)?;
         let device = context.device.clone().autodiff();
@@ -219,7 +225,8 @@ impl VbprTrainer {
         let users = self.users.leaf(&batch.users, device);
         let items = self.items.leaf(&batch.items, device);
         let bias = self.bias.leaf(&batch.items, device);
-        let views = self.content.views(&batch.items, device);
+        let hidden = self.config.modality_dropout;
+        let views = self.content.train_views(&batch.items, hidden, rng, device)?;
         let fused = scaled(fusion.forward_train(&views, rng), self.config.recipe().scale);
         let u = batch.pick_users(users.clone(), device);
         let ranked = |content: Tensor<2>| {

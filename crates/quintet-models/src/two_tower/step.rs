@@ -131,7 +131,8 @@ impl TwoTowerTrainer {
             return self.sharded_step((b, keep), rng);
         }
         let rows = self.rows(b, keep);
-        let views = self.content.views(&b.candidates, &self.device);
+        let hidden = self.config.modality_dropout;
+        let views = self.content.train_views(&b.candidates, hidden, rng, &self.device)?;
         let weights = (self.config.l2, self.config.head_weight);
         let loss = rows.loss(&self.tower, (b, &views), weights, rng);
         let mut grads = loss.backward();
@@ -157,7 +158,8 @@ impl TwoTowerTrainer {
         let heads = self.config.head_weight > 0.0;
         let fused = on_workers(rng, &shard_ranges(n_items, workers), |k, range, rng| {
             let (tower, items) = (self.tower(k), &b.candidates[range.clone()]);
-            let views = self.content.views(items, &self.device);
+            let hidden = self.config.modality_dropout;
+            let views = self.content.train_views(items, hidden, rng, &self.device)?;
             let of = (range.clone(), &views);
             Ok(FusedShard::new(&*tower.fusion, of, (tower.scale, heads), rng))
         })?;

@@ -98,6 +98,22 @@ fn a_run_with_workers_goes_on_as_if_it_had_not_stopped() {
     assert_eq!(whole.save().unwrap(), second.save().unwrap());
 }
 
+/// Hidden modalities change the step, and all hidden is no training.
+#[test]
+fn modalities_are_hidden_in_training() {
+    let world = World::new();
+    let config = |modality_dropout| TwoTowerConfig {
+        modality_dropout,
+        ..small(1, Candidates::Batch, "concat")
+    };
+    let loss = |rate| gradients(&world, config(rate)).0;
+    assert_eq!(loss(0.0), gradients(&world, small(1, Candidates::Batch, "concat")).0);
+    assert_ne!(loss(0.0), loss(0.4));
+    let refused = config(1.0).trainer(world.data(), &context());
+    let text = refused.map(drop).unwrap_err().to_string();
+    assert!(text.contains("modality_dropout"), "{text}");
+}
+
 #[test]
 fn no_worker_is_refused() {
     let world = World::new();
