@@ -15,7 +15,8 @@ pub(crate) fn run(args: &ListArgs) -> anyhow::Result<()> {
     let mut rows: Vec<[String; 3]> = Vec::new();
     for e in known.encoders.iter() {
         let needs = e.weights.map(|files| format!("; `weights` is a folder with {files}"));
-        let summary = format!("{}{}", e.summary, needs.unwrap_or_default());
+        let learns = e.learn.as_ref().map_or("", |_| "; can learn by [encode.train]");
+        let summary = format!("{}{}{learns}", e.summary, needs.unwrap_or_default());
         rows.push([format!("{} encoder", e.modality), e.name.into(), summary]);
     }
     for f in known.fusions.iter() {

@@ -18,6 +18,7 @@ use quintet_tensor::{
     TrainingData,
 };
 use quintet_train::{FitReport, Labelled, Progress, RunPlace, TrainConfig, ValidItems, fit_model};
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -317,7 +318,7 @@ impl Course<'_> {
         let mut next = 0u32;
         for window in media.distinct().chunks(WINDOW) {
             let fetched: Vec<Result<RawMedia, EncodeError>> =
-                window.iter().map(|&item| media.fetch(item)).collect();
+                window.par_iter().map(|&item| media.fetch(item)).collect();
             let given: Vec<&RawMedia> = fetched.iter().flatten().collect();
             let mut read = learner.read(&given).into_iter();
             for (&item, fetched) in window.iter().zip(&fetched) {

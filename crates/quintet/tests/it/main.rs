@@ -10,5 +10,6 @@ mod ensemble;
 mod fusion;
 mod learn;
 mod prepare;
+mod run_files;
 mod seeds;
 mod tasks;
