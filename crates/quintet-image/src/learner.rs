@@ -5,7 +5,7 @@ use quintet_tensor::{
     BuildTuned, EncodeError, EncoderLearner, LearnerStart, TunedEncoder, files_beside,
 };
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::network::{Architecture, NetworkEncoder, NetworkParams};
 use crate::open::open_image;
@@ -36,13 +36,10 @@ pub(crate) fn learner(
     if params.precision != Precision::F32 {
         return Err(wrong("precision: weights learn in \"f32\" alone".to_owned()));
     }
-    let sizes = match start.sizes {
-        Value::Null => json!({}),
-        sizes if !new && sizes.as_object().is_none_or(|s| !s.is_empty()) => {
-            return Err(wrong("sizes: the weights say them; leave sizes out".to_owned()));
-        }
-        sizes => sizes.clone(),
-    };
+    if !new {
+        start.without_sizes(name)?;
+    }
+    let sizes = if start.sizes.is_null() { json!({}) } else { start.sizes.clone() };
     let loader = || match new {
         true => Ok(Loader::random(start.seed, start.device)),
         false => Loader::open(&params.file(), start.device),

@@ -14,13 +14,10 @@
 use std::sync::Mutex;
 
 use burn::tensor::Device;
-use quintet_core::{
-    Capability, Factors, ItemIdx, Matrix, Modality, ModelState, Reason, Recommender, ScoreError,
-    UserIdx,
-};
+use quintet_core::{Capability, Interactions, Matrix, Modality, ModelState, Recommender};
 use quintet_tensor::{
     Adam, AdamConfig, EmbeddingTable, EncodeError, EncoderLearner, EpochStats, FactorModel, Fit,
-    FitContext, FitError, Fitting, Trainer, TrainingData, check_interactions,
+    FitContext, FitError, Fitting, Layer, Trainer, TrainingData, check_interactions,
     check_training_params, index_tensor, load_weights, loss_value, parse_params, run_epoch,
     save_weights, squared_penalty, step_table, tensor_to_matrix,
 };
@@ -183,7 +180,7 @@ struct EncoderTrainer {
     optimiser: Adam,
     places: Vec<Option<u32>>,
     counts: Vec<u32>,
-    train: quintet_core::Interactions,
+    train: Interactions,
     /// Interactions with items that have an input.
     pairs: Vec<(u32, u32)>,
     scale: f32,
@@ -269,7 +266,7 @@ impl Trainer for EncoderTrainer {
         let factors = FactorModel::new(NAME, self.users.values().clone(), items, bias, capability)?;
         let mut arrays = ModelState::new(NAME);
         save_weights(self.learner.tuned(), ARRAYS, &mut arrays)?;
-        Ok(Box::new(TowerModel { factors, arrays }))
+        Ok(Box::new(factors.with_arrays(arrays)))
     }
 
     fn save(&self) -> Result<ModelState, FitError> {
@@ -289,55 +286,6 @@ impl Trainer for EncoderTrainer {
     }
 
     fn n_parameters(&self) -> usize {
-        use quintet_tensor::Layer;
         self.users.n_parameters() + self.bias.n_parameters() + self.learner.tuned().n_parameters()
-    }
-}
-
-/// The dot products, with the arrays that made the item vectors.
-struct TowerModel {
-    factors: FactorModel,
-    arrays: ModelState,
-}
-
-impl Recommender for TowerModel {
-    fn name(&self) -> &str {
-        NAME
-    }
-
-    fn n_users(&self) -> usize {
-        self.factors.n_users()
-    }
-
-    fn n_items(&self) -> usize {
-        self.factors.n_items()
-    }
-
-    fn capability(&self) -> Capability {
-        self.factors.capability()
-    }
-
-    fn score(&self, users: &[UserIdx], out: &mut Matrix) -> Result<(), ScoreError> {
-        self.factors.score(users, out)
-    }
-
-    fn state(&self) -> ModelState {
-        let mut state = self.factors.state();
-        state.tensors.extend(self.arrays.tensors.clone());
-        state
-    }
-
-    fn factors(&self) -> Option<Factors<'_>> {
-        self.factors.factors()
-    }
-
-    fn explain(
-        &self,
-        user: UserIdx,
-        item: ItemIdx,
-        history: &[ItemIdx],
-        k: usize,
-    ) -> Result<Vec<Reason>, ScoreError> {
-        self.factors.explain(user, item, history, k)
     }
 }

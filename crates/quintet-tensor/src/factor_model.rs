@@ -1,8 +1,10 @@
 //! A fitted model in dot-product form.
 
+use std::collections::BTreeMap;
+
 use quintet_core::{
     Capability, Factors, ItemIdx, Matrix, Modality, ModelState, Reason, Recommender, ScoreError,
-    StateError, UserIdx,
+    StateError, StateTensor, UserIdx,
 };
 use rayon::prelude::*;
 
@@ -28,6 +30,8 @@ pub struct FactorModel {
     capability: Capability,
     parts: Vec<FactorPart>,
     shares: Option<Matrix>,
+    /// Further arrays of the saved form.
+    beside: BTreeMap<String, StateTensor>,
 }
 
 impl FactorModel {
@@ -57,7 +61,15 @@ impl FactorModel {
         users.check_finite(&format!("{name}: user factors"))?;
         items.check_finite(&format!("{name}: item factors"))?;
         Matrix::from_vec(1, bias.len(), bias.clone())?.check_finite(&format!("{name}: bias"))?;
-        Ok(Self { name, users, items, bias, capability, parts: Vec::new(), shares: None })
+        let (parts, beside) = (Vec::new(), BTreeMap::new());
+        Ok(Self { name, users, items, bias, capability, parts, shares: None, beside })
+    }
+
+    /// Keeps the arrays of `state` in the saved form as well: what made the factors, which scoring
+    /// does not need. [`FactorModel::load`] passes them over.
+    pub fn with_arrays(mut self, state: ModelState) -> Self {
+        self.beside = state.tensors;
+        self
     }
 
     /// Names a range of columns, so that explanations can say what it adds.
@@ -193,6 +205,7 @@ impl Recommender for FactorModel {
         if let Some(shares) = &self.shares {
             state.put("shares", shares.clone());
         }
+        state.tensors.extend(self.beside.clone());
         state
     }
 

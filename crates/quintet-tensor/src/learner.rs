@@ -37,6 +37,20 @@ pub struct LearnerStart<'a> {
     pub device: &'a Device,
 }
 
+impl LearnerStart<'_> {
+    /// For encoders that begin from weights, which say their own sizes.
+    ///
+    /// # Errors
+    /// Sizes were given; names the encoder.
+    pub fn without_sizes(&self, encoder: &str) -> Result<(), EncodeError> {
+        if self.sizes.is_null() || self.sizes.as_object().is_some_and(|sizes| sizes.is_empty()) {
+            return Ok(());
+        }
+        let reason = "sizes: the weights say them; leave sizes out".to_owned();
+        Err(EncodeError::Config { encoder: encoder.to_owned(), reason })
+    }
+}
+
 /// An encoder whose weights learn. What it has read it keeps, prepared, in the memory of the host.
 pub trait EncoderLearner: Send {
     /// Width of the vectors.
@@ -212,16 +226,16 @@ where
 
     /// The arrays come last, under their name at once: where they are, the rest is.
     fn save(&self) -> Result<(), EncodeError> {
-        let origin = self.folder.display().to_string();
-        let unwritten = |source| EncodeError::Read { path: origin.clone(), source };
-        self.write().map_err(unwritten)?;
+        self.write().map_err(|e| unwritten(&self.folder, &e))?;
         let (at, new) = (self.folder.join(ARRAYS), self.folder.join(format!(".{ARRAYS}")));
         self.tuned.save(&new)?;
-        std::fs::rename(&new, &at).map_err(|e| {
-            let reason = e.to_string();
-            WeightError::Write { path: at.clone(), reason }.into()
-        })
+        std::fs::rename(&new, &at).map_err(|e| unwritten(&at, &e))
     }
+}
+
+/// The error of a file or folder of weights that cannot be written.
+pub fn unwritten(path: &Path, error: &std::io::Error) -> EncodeError {
+    WeightError::Write { path: path.to_owned(), reason: error.to_string() }.into()
 }
 
 /// The small files of a folder of weights and of the folders in it: what belongs to

@@ -62,7 +62,7 @@ pub use layer::{
     xavier_uniform,
 };
 pub use learner::{
-    BuildTuned, EncoderLearner, LearnerStart, StartLearner, TunedEncoder, files_beside,
+    BuildTuned, EncoderLearner, LearnerStart, StartLearner, TunedEncoder, files_beside, unwritten,
 };
 pub use nearest::nearest_items;
 pub use nodes::NodeSet;

@@ -251,10 +251,7 @@ fn learner(start: &LearnerStart<'_>) -> Result<Box<dyn EncoderLearner>, EncodeEr
     needs_weights(NAME, FILES, start.params)?;
     let config: PretrainedTextConfig = serde_json::from_value(start.params.clone())
         .map_err(|e| params::refused(NAME, e.to_string()))?;
-    if start.sizes.as_object().is_some_and(|sizes| !sizes.is_empty()) {
-        let reason = "sizes: config.json of the weights says them; leave sizes out";
-        return Err(params::refused(NAME, reason.to_owned()));
-    }
+    start.without_sizes(NAME)?;
     if config.precision != Precision::F32 {
         let reason = "precision: weights learn in \"f32\" alone";
         return Err(params::refused(NAME, reason.to_owned()));

@@ -10,7 +10,7 @@ use quintet_core::{Modality, SeedStream};
 use quintet_tensor::nn::{Loader, Params};
 use quintet_tensor::{
     BuildTuned, EncodeError, Encoder, EncoderEntry, EncoderFace, EncoderInfo, EncoderLearner,
-    EncoderSpec, LearnerStart, MediaEncoder, RawMedia, TunedEncoder, files_beside,
+    EncoderSpec, LearnerStart, MediaEncoder, RawMedia, TunedEncoder, files_beside, unwritten,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -262,9 +262,8 @@ fn learner<A: Architecture + 'static>(
     if new {
         params["weights"] = start.folder.to_string_lossy().into();
         begin::<A>(start)?;
-    } else if start.sizes.as_object().is_some_and(|sizes| !sizes.is_empty()) {
-        let reason = "sizes: config.json of the weights says them; leave sizes out";
-        return Err(params::refused(A::NAME, reason.to_owned()));
+    } else {
+        start.without_sizes(A::NAME)?;
     }
     let params: TrainedConfig =
         serde_json::from_value(params).map_err(|e| params::refused(A::NAME, e.to_string()))?;
@@ -309,7 +308,7 @@ fn begin<A: Architecture>(start: &LearnerStart<'_>) -> Result<(), EncodeError> {
         std::fs::write(folder.join("vocab.txt"), vocabulary)?;
         std::fs::write(folder.join("config.json"), config)
     };
-    write().map_err(|source| EncodeError::Read { path: folder.display().to_string(), source })
+    write().map_err(|e| unwritten(folder, &e))
 }
 
 /// The sign of unknown words, then the most frequent words of the texts in small letters, those

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use quintet::pipeline::{OverSeeds, SeedsRow, SeedsTable, WeightStore, seeds_stage};
+use quintet::pipeline::{MeanSpread, SeedsRow, SeedsTable, WeightStore, seeds_stage};
 
 use super::device;
 use super::stages::Job;
@@ -41,7 +41,7 @@ pub(crate) fn run(args: &SeedsArgs, weights: &WeightStore) -> anyhow::Result<()>
 fn show(table: &SeedsTable, markdown: bool) {
     let seeds = table.models.iter().map(|m| m.seeds).max().unwrap_or(0);
     print::heading(&format!("{seeds} seeds, {} test users", table.users));
-    let over = |v: Option<&OverSeeds>| {
+    let over = |v: Option<&MeanSpread>| {
         v.map_or_else(|| "–".to_owned(), |v| format!("{:.4} ±{:.4}", v.mean, v.spread))
     };
     let with_new = table.models.iter().any(|m| m.new_items.is_some());

@@ -177,6 +177,12 @@ impl EvaluateSpec {
     pub fn eval_config(&self) -> EvalConfig {
         EvalConfig { cutoffs: self.cutoffs.clone(), metrics: self.metrics.clone() }
     }
+
+    /// The same for the primary metric alone.
+    pub(super) fn primary_config(&self) -> EvalConfig {
+        let (name, k) = self.primary.split_once('@').unwrap_or((&self.primary, "10"));
+        EvalConfig { cutoffs: vec![k.parse().unwrap_or(10)], metrics: vec![name.to_owned()] }
+    }
 }
 
 /// The `[recommend]` table.

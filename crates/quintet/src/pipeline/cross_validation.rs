@@ -15,27 +15,18 @@ use quintet_train::{Folding, Folds, Progress};
 use serde::Serialize;
 
 use super::behaviours::Later;
-use super::judge::{Judge, mean, spread};
+use super::judge::{Judge, MeanSpread};
 use super::prepare::prepare_parts;
 use super::{Interval, Paired, PipelineError, RunConfig, train_models};
 use crate::Registries;
-
-/// A metric over folds.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct CvValue {
-    /// Mean over the folds.
-    pub mean: f64,
-    /// Standard deviation over the folds.
-    pub spread: f64,
-}
 
 /// One model.
 #[derive(Debug, Clone, Serialize)]
 pub struct CrossValidated {
     /// Its label.
     pub label: String,
-    /// Every metric.
-    pub metrics: BTreeMap<String, CvValue>,
+    /// Every metric, over folds.
+    pub metrics: BTreeMap<String, MeanSpread>,
     /// The primary metric, a value a fold.
     pub folds: Vec<f64>,
     /// The primary metric as a mean over users, each with the mean of the folds that measured
@@ -142,7 +133,11 @@ fn table(
     {
         models.push(CrossValidated {
             label: spec.label().to_owned(),
-            metrics: g.metrics.iter().map(|(key, values)| (key.clone(), over(values))).collect(),
+            metrics: g
+                .metrics
+                .iter()
+                .map(|(key, values)| (key.clone(), MeanSpread::of(values)))
+                .collect(),
             folds: g.metrics.get(&config.evaluate.primary).cloned().unwrap_or_default(),
             primary: judge.mean(users)?,
             against,
@@ -155,8 +150,4 @@ fn table(
         users: by_user.first().map_or(0, |row| row[0].len()),
         models,
     })
-}
-
-fn over(values: &[f64]) -> CvValue {
-    CvValue { mean: mean(values), spread: spread(values) }
 }

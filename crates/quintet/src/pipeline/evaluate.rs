@@ -8,9 +8,7 @@ use quintet_core::{
     UserIdx,
 };
 use quintet_data::write_atomic;
-use quintet_metrics::{
-    BootstrapConfig, EvalConfig, Evaluation, Evaluator, bootstrap_mean, compare,
-};
+use quintet_metrics::{BootstrapConfig, Evaluation, Evaluator, bootstrap_mean, compare};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -373,10 +371,7 @@ impl<'a> Bench<'a> {
             seed: &self.seed,
         };
         // Only the primary metric is told by kind.
-        let primary = &self.config.evaluate.primary;
-        let (name, k) = primary.split_once('@').unwrap_or((primary, "10"));
-        let cutoffs = vec![k.parse().unwrap_or(10)];
-        let config = EvalConfig { cutoffs, metrics: vec![name.to_owned()] };
+        let config = self.config.evaluate.primary_config();
         let evaluator = Evaluator::new(&config, &self.registries.metrics)?;
         slicer.slices(model, &evaluator, evaluation)
     }

@@ -15,6 +15,21 @@ pub struct Paired {
     pub p: f64,
 }
 
+/// A value over folds or seeds.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct MeanSpread {
+    /// Mean.
+    pub mean: f64,
+    /// Standard deviation; 0 for a single value.
+    pub spread: f64,
+}
+
+impl MeanSpread {
+    pub(super) fn of(values: &[f64]) -> Self {
+        Self { mean: mean(values), spread: spread(values) }
+    }
+}
+
 /// Rows of values, `[seed][user]`, in comparison; users are the same ones for all.
 pub(super) struct Judge {
     bootstrap: BootstrapConfig,

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use quintet_tensor::Fit;
-use quintet_train::{LineLog, RunPlace};
+use quintet_core::{Recommender, SeedStream};
+use quintet_tensor::{Device, Fit, FitContext};
+use quintet_train::{Labelled, LineLog, Progress, RunPlace, fit_model};
 use serde::{Deserialize, Serialize};
 
 use super::train::identity;
@@ -67,7 +68,7 @@ impl KeptFits {
     ///
     /// # Errors
     /// Those of `make`; the file cannot be written.
-    pub(super) fn find_or(
+    fn find_or(
         &mut self,
         key: &str,
         measured: &[String],
@@ -93,9 +94,63 @@ impl KeptFits {
     }
 }
 
+/// What the fits of a comparison have in common.
+pub(super) struct Fits<'a> {
+    pub config: &'a RunConfig,
+    pub prepared: &'a Prepared,
+    pub device: &'a Device,
+}
+
+/// Means over users, and values by user by the name of what was measured.
+pub(super) type Measures = (BTreeMap<String, f64>, BTreeMap<String, Vec<f64>>);
+
+/// Measures a fitted model.
+pub(super) type Measure<'a> = dyn Fn(&dyn Recommender) -> Result<Measures, PipelineError> + 'a;
+
+impl Fits<'_> {
+    /// What was kept of a fit, or makes it, unless it is too late for that; `measure` gives values
+    /// by user under the names of `measured`.
+    ///
+    /// # Errors
+    /// The fit or its measurement fails, the file of fits cannot be written.
+    pub(super) fn fit(
+        &self,
+        (model, label, seed): (&str, &str, u64),
+        fit: &dyn Fit,
+        kept: &mut KeptFits,
+        (measured, measure): (&[String], &Measure<'_>),
+        progress: &mut dyn Progress,
+    ) -> Result<Option<KeptFit>, PipelineError> {
+        let key = key(self.config, model, fit, self.prepared, seed)?;
+        kept.find_or(&key, measured, || {
+            let context = FitContext { device: self.device.clone(), seed: SeedStream::new(seed) };
+            let data = self.prepared.training_data_for(fit)?;
+            let valid = self.prepared.validation();
+            let shown = format!("{label}, seed {seed}");
+            let (train, progress) = (&self.config.train, &mut Labelled::new(&shown, progress));
+            let begun = Instant::now();
+            let fitted = fit_model(fit, data, valid, &context, train, None, progress)?;
+            let seconds = begun.elapsed().as_secs_f64();
+            let (means, users) = measure(fitted.model.as_ref())?;
+            let report = fitted.report;
+            Ok(KeptFit {
+                key: key.clone(),
+                label: label.to_owned(),
+                seed,
+                parameters: report.n_parameters,
+                best_epoch: report.best_epoch,
+                seconds,
+                valid: report.best_valid.is_finite().then_some(report.best_valid),
+                means,
+                users,
+            })
+        })
+    }
+}
+
 /// Hash of everything that the fit and its measured values depend on; a fit of another version of
 /// this program is not the same.
-pub(super) fn key(
+fn key(
     config: &RunConfig,
     model: &str,
     fit: &dyn Fit,

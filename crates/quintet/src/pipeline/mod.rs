@@ -49,7 +49,7 @@ mod weights;
 pub use attributes::AttributesSpec;
 pub use complete::CompleteSpec;
 pub use config::{EncodeSpec, EvaluateSpec, ModelSpec, RecommendSpec, RunConfig};
-pub use cross_validation::{CrossValidated, CvTable, CvValue, cross_validate};
+pub use cross_validation::{CrossValidated, CvTable, cross_validate};
 pub use encode::{EncodePlaces, EncodeReport, ModalityReport, encode_stage, read_features_stage};
 pub use error::PipelineError;
 pub use evaluate::{
@@ -63,7 +63,7 @@ pub use fusion::{
     FusionChoice, FusionRequest, FusionRow, FusionTable, PROJECTIONS, RemovalRow, RemovalTable,
     compare_fusions, remove_modalities,
 };
-pub use judge::Paired;
+pub use judge::{MeanSpread, Paired};
 pub use learn::{EncoderTraining, TrainedEncoder, train_encoders_stage};
 pub use prepare::{Prepared, prepare, report_stage};
 pub use projector::{ProjectorExport, export_projector};
@@ -73,7 +73,7 @@ pub use report::write_report;
 pub use runs::{
     BestModel, MetricDiff, ModelDiff, RunDiff, RunSummary, compare_runs, find_runs, summary_of,
 };
-pub use seeds::{OverSeeds, SeedsRow, SeedsTable, seeds_stage};
+pub use seeds::{SeedsRow, SeedsTable, seeds_stage};
 pub use slices::SliceResult;
 pub use stages::{Groups, Workspace, ingest_stage};
 pub use train::{TrainedModel, load_models, train_models, train_stage};

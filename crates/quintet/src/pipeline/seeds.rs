@@ -6,32 +6,23 @@
 //! [`cross_validate`](super::cross_validate).
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use quintet_core::SeedStream;
+use quintet_core::Recommender;
 use quintet_data::write_atomic;
-use quintet_tensor::{Device, Fit, FitContext};
-use quintet_train::{Labelled, Progress, fit_model};
+use quintet_tensor::{Device, Fit};
+use quintet_train::Progress;
 use serde::Serialize;
 
 use super::evaluate::Bench;
-use super::judge::{Judge, mean, spread};
-use super::kept::{KeptFit, KeptFits, key};
+use super::judge::{Judge, MeanSpread, mean};
+use super::kept::{Fits, KeptFit, KeptFits};
 use super::{Interval, ModelSpec, Paired, PipelineError, Prepared, RunConfig, Workspace};
 use crate::Registries;
 
 /// The names under which values by user are kept.
 const TEST: &str = "test";
 const NEW: &str = "new items";
-
-/// A value over seeds.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct OverSeeds {
-    /// Mean.
-    pub mean: f64,
-    /// Standard deviation; 0 for a single seed.
-    pub spread: f64,
-}
 
 /// One model.
 #[derive(Debug, Clone, Serialize)]
@@ -45,16 +36,16 @@ pub struct SeedsRow {
     /// Mean seconds of a fit.
     pub seconds: f64,
     /// The metric of early stopping at its best epoch; none for a model that cannot say.
-    pub valid: Option<OverSeeds>,
+    pub valid: Option<MeanSpread>,
     /// Every test metric.
-    pub test: BTreeMap<String, OverSeeds>,
+    pub test: BTreeMap<String, MeanSpread>,
     /// The primary test metric, mean over seeds, with its interval over users.
     pub primary: Interval,
     /// The reference minus this model; none for the reference itself.
     pub against: Option<Paired>,
     /// The primary metric of items without training interactions among themselves; none where the
     /// test part has none.
-    pub new_items: Option<OverSeeds>,
+    pub new_items: Option<MeanSpread>,
     /// The reference minus this model there.
     pub new_against: Option<Paired>,
 }
@@ -94,25 +85,21 @@ impl Gathered {
         self.fits.iter().filter_map(|fit| fit.users.get(name).cloned()).collect()
     }
 
-    fn over(values: &[f64]) -> OverSeeds {
-        OverSeeds { mean: mean(values), spread: spread(values) }
-    }
-
     fn seconds(&self) -> f64 {
         mean(&self.fits.iter().map(|fit| fit.seconds).collect::<Vec<_>>())
     }
 
-    fn valid(&self) -> Option<OverSeeds> {
+    fn valid(&self) -> Option<MeanSpread> {
         let values: Vec<f64> = self.fits.iter().filter_map(|fit| fit.valid).collect();
-        (!values.is_empty()).then(|| Self::over(&values))
+        (!values.is_empty()).then(|| MeanSpread::of(&values))
     }
 
-    fn means(&self) -> BTreeMap<String, OverSeeds> {
+    fn means(&self) -> BTreeMap<String, MeanSpread> {
         let keys = self.fits.first().map(|fit| fit.means.keys()).into_iter().flatten();
         let of = |key: &String| {
             let values: Vec<f64> =
                 self.fits.iter().filter_map(|fit| fit.means.get(key).copied()).collect();
-            (key.clone(), Self::over(&values))
+            (key.clone(), MeanSpread::of(&values))
         };
         keys.map(of).collect()
     }
@@ -187,35 +174,19 @@ impl Shop<'_> {
         kept: &mut KeptFits,
         progress: &mut dyn Progress,
     ) -> Result<Option<KeptFit>, PipelineError> {
-        let key = key(self.config, &spec.model, fit, self.prepared, seed)?;
-        kept.find_or(&key, &self.measured, || {
-            let context = FitContext { device: self.device.clone(), seed: SeedStream::new(seed) };
-            let data = self.prepared.training_data_for(fit)?;
-            let valid = self.prepared.validation();
-            let label = format!("{}, seed {seed}", spec.label());
-            let (train, progress) = (&self.config.train, &mut Labelled::new(&label, progress));
-            let begun = Instant::now();
-            let fitted = fit_model(fit, data, valid, &context, train, None, progress)?;
-            let seconds = begun.elapsed().as_secs_f64();
+        let fits = Fits { config: self.config, prepared: self.prepared, device: self.device };
+        let measure = |model: &dyn Recommender| {
             let primary = &self.config.evaluate.primary;
-            let evaluation = self.bench.warm(fitted.model.as_ref())?;
+            let evaluation = self.bench.warm(model)?;
             let mut users = BTreeMap::new();
             users.insert(TEST.to_owned(), evaluation.require_per_user(primary)?.to_vec());
-            if let Some(new) = self.bench.among_new(fitted.model.as_ref())? {
+            if let Some(new) = self.bench.among_new(model)? {
                 users.insert(NEW.to_owned(), new.require_per_user(primary)?.to_vec());
             }
-            Ok(KeptFit {
-                key: key.clone(),
-                label: spec.label().to_owned(),
-                seed,
-                parameters: fitted.report.n_parameters,
-                best_epoch: fitted.report.best_epoch,
-                seconds,
-                valid: fitted.report.best_valid.is_finite().then_some(fitted.report.best_valid),
-                means: evaluation.means().clone(),
-                users,
-            })
-        })
+            Ok((evaluation.means().clone(), users))
+        };
+        let which = (spec.model.as_str(), spec.label(), seed);
+        fits.fit(which, fit, kept, (&self.measured, &measure), progress)
     }
 
     fn table(&self, gathered: &[Gathered]) -> Result<SeedsTable, PipelineError> {
@@ -248,7 +219,7 @@ impl Shop<'_> {
                 test: g.means(),
                 primary: judge.mean(&g.rows(TEST))?,
                 against,
-                new_items: (!new.is_empty()).then(|| Gathered::over(&new)),
+                new_items: (!new.is_empty()).then(|| MeanSpread::of(&new)),
                 new_against,
             });
         }

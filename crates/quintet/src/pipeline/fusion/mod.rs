@@ -8,15 +8,15 @@ pub use removal::{RemovalRow, RemovalTable, remove_modalities};
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use quintet_core::{Held, Interactions, Modality, Phase, Recommender, SeedStream};
-use quintet_metrics::{EvalConfig, Evaluator};
-use quintet_tensor::{Device, FitContext};
-use quintet_train::{Labelled, Progress, fit_model};
+use quintet_core::{Held, Interactions, Modality, Phase, Recommender};
+use quintet_metrics::Evaluator;
+use quintet_tensor::Device;
+use quintet_train::Progress;
 use serde_json::{Map, Value};
 
-use super::kept::{KeptFit, KeptFits, key};
+use super::kept::{Fits, KeptFit, KeptFits};
 use super::{PipelineError, Prepared, RunConfig};
 use crate::Registries;
 
@@ -121,28 +121,10 @@ impl<'a> Shop<'a> {
             params.insert("modalities".into(), Value::from(vec![modality.as_str()]));
         }
         let fit = (self.registries.models.get(&self.model)?.build)(&Value::Object(params))?;
-        let key = key(self.config, &self.model, fit.as_ref(), self.prepared, seed)?;
-        kept.find_or(&key, measured, || {
-            let context = FitContext { device: self.device.clone(), seed: SeedStream::new(seed) };
-            let data = self.prepared.training_data_for(fit.as_ref())?;
-            let valid = self.prepared.validation();
-            let label = format!("{}, seed {seed}", candidate.label);
-            let (train, progress) = (&self.config.train, &mut Labelled::new(&label, progress));
-            let begun = Instant::now();
-            let fitted = fit_model(fit.as_ref(), data, valid, &context, train, None, progress)?;
-            let seconds = begun.elapsed().as_secs_f64();
-            Ok(KeptFit {
-                key: key.clone(),
-                label: candidate.label.clone(),
-                seed,
-                parameters: fitted.report.n_parameters,
-                best_epoch: fitted.report.best_epoch,
-                seconds,
-                valid: fitted.report.best_valid.is_finite().then_some(fitted.report.best_valid),
-                means: BTreeMap::new(),
-                users: measure(&*fitted.model)?,
-            })
-        })
+        let fits = Fits { config: self.config, prepared: self.prepared, device: self.device };
+        let which = (self.model.as_str(), candidate.label.as_str(), seed);
+        let measure = |model: &dyn Recommender| Ok((BTreeMap::new(), measure(model)?));
+        fits.fit(which, fit.as_ref(), kept, (measured, &measure), progress)
     }
 
     /// The primary metric of every user; all items compete, what was seen is masked.
@@ -152,13 +134,10 @@ impl<'a> Shop<'a> {
         held: &Held<P>,
         seen: &Interactions,
     ) -> Result<Vec<f64>, PipelineError> {
-        let primary = &self.config.evaluate.primary;
-        let (name, k) = primary.split_once('@').unwrap_or((primary, "10"));
-        let cutoffs = vec![k.parse().unwrap_or(10)];
-        let config = EvalConfig { cutoffs, metrics: vec![name.to_owned()] };
+        let config = self.config.evaluate.primary_config();
         let evaluator = Evaluator::new(&config, &self.registries.metrics)?;
         let model = self.prepared.with_newcomers(model);
         let evaluation = evaluator.evaluate(&model, held, seen)?;
-        Ok(evaluation.require_per_user(primary)?.to_vec())
+        Ok(evaluation.require_per_user(&self.config.evaluate.primary)?.to_vec())
     }
 }
