@@ -7,13 +7,14 @@ use quintet_core::{
     SeedStream, UserIdx,
 };
 use quintet_tensor::{
-    DeviceChoice, FactorModel, FitError, Fused, Fusion, FusionShape, Layer, Views, Weight,
+    DeviceChoice, FactorModel, FitError, Fused, Fusion, FusionShape, Layer, Views, Weight, dot,
     load_weights, open_device, save_weights, tensor_to_vec,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::content::{Content, ContentMap};
+use crate::history_pool::{HistoryPool, Users};
 use crate::projections;
 
 /// How content becomes the rows of items, beside the weights of the fusion layer.
@@ -162,12 +163,14 @@ pub(crate) struct ContentModel {
     device: Option<Device>,
     /// Whether each item had training interactions.
     warm: Vec<bool>,
+    /// Where the users are made of their histories.
+    pool: Option<HistoryPool>,
 }
 
 /// Ids and biases of the fitted items, which content is put beside.
 pub(crate) struct Ids<'a> {
-    /// `[n_users, width]`, over all columns.
-    pub(crate) users: Matrix,
+    /// Over all columns.
+    pub(crate) users: Users,
     /// `[n_items, id columns]`.
     pub(crate) items: &'a Matrix,
     /// `[n_items]`.
@@ -198,12 +201,14 @@ impl ContentModel {
             }
         }
         let capability = Capability::personal().with_cold_items().with_modalities(content.names());
-        let factors = columns.parts(FactorModel::new(name, ids.users, items, bias, capability)?);
+        let users = ids.users.rows(&items);
+        let factors = columns.parts(FactorModel::new(name, users, items, bias, capability)?);
         let factors = factors.with_shares(shares)?;
         let mut weights = ModelState::new("fusion");
         save_weights(fusion, "fusion.", &mut weights)?;
         let (map, device) = (content.map().clone(), Some(device.clone().inner()));
-        Ok(Self { name, factors, recipe, map, weights, device, warm: ids.warm })
+        let pool = ids.users.into_pool();
+        Ok(Self { name, factors, recipe, map, weights, device, warm: ids.warm, pool })
     }
 
     /// Loads what [`Recommender::state`] gave.
@@ -227,7 +232,8 @@ impl ContentModel {
             weights.tensors.insert(key.clone(), tensor.clone());
         }
         let map = ContentMap::load(state)?;
-        Ok(Self { name, factors, recipe, map, weights, device: None, warm })
+        let pool = HistoryPool::load(state, [factors.n_users(), n, width])?;
+        Ok(Self { name, factors, recipe, map, weights, device: None, warm, pool })
     }
 
     /// The fusion layer with its trained weights.
@@ -254,7 +260,11 @@ impl ContentModel {
         bias.resize(content.n_items(), 0.0);
         let mut warm = self.warm.clone();
         warm.resize(content.n_items(), false);
-        let ids = Ids { users: old.users.clone(), items: &ids, bias: &bias, warm };
+        let users = match &self.pool {
+            Some(pool) => Users::Pooled(pool.clone()),
+            None => Users::Vectors(old.users.clone()),
+        };
+        let ids = Ids { users, items: &ids, bias: &bias, warm };
         let layer = self.layer(&device)?;
         Self::new(self.name, self.recipe.clone(), ids, &*layer, &content, &device)
     }
@@ -319,7 +329,8 @@ impl Recommender for ContentModel {
     }
 
     fn capability(&self) -> Capability {
-        self.factors.capability()
+        let capability = self.factors.capability();
+        if self.pool.is_some() { capability.with_fold_in() } else { capability }
     }
 
     fn score(&self, users: &[UserIdx], out: &mut Matrix) -> Result<(), ScoreError> {
@@ -335,7 +346,38 @@ impl Recommender for ContentModel {
         for (key, tensor) in &self.weights.tensors {
             state.tensors.insert(key.clone(), tensor.clone());
         }
+        if let Some(pool) = &self.pool {
+            pool.save(&mut state);
+        }
         state
+    }
+
+    /// Values and order are not read. Of a model whose users are made of their histories.
+    fn fold_in(
+        &self,
+        items: &[ItemIdx],
+        values: &[f32],
+        out: &mut [f32],
+    ) -> Result<(), ScoreError> {
+        let len = self.n_items();
+        assert_eq!(items.len(), values.len(), "one value an item");
+        assert_eq!(out.len(), len, "room for the score of every item");
+        let (Some(pool), Some(of)) = (&self.pool, self.factors.factors()) else {
+            return Err(ScoreError::NoFoldIn { model: self.name.into() });
+        };
+        if let Some(item) = items.iter().find(|item| item.index() >= len) {
+            return Err(ScoreError::OutOfRange { what: "item", index: item.index(), len });
+        }
+        // In a history, what stands in for a missing id says nothing.
+        let factor = |item: ItemIdx| match self.warm[item.index()] {
+            true => 1.0,
+            false => self.recipe.cold_scale.recip(),
+        };
+        let mut user = vec![0.0; of.items.cols()];
+        pool.add(items, (of.items, factor), &mut user);
+        let scores = out.iter_mut().zip(of.bias).enumerate();
+        scores.for_each(|(i, (out, bias))| *out = dot(&user, of.items.row(i)) + bias);
+        Ok(())
     }
 
     fn modality_shares(&self) -> Option<&Matrix> {
@@ -357,6 +399,11 @@ impl Recommender for ContentModel {
         history: &[ItemIdx],
         k: usize,
     ) -> Result<Vec<Reason>, ScoreError> {
-        self.factors.explain(user, item, history, k)
+        let mut reasons = self.factors.explain(user, item, history, k)?;
+        if let (Some(pool), Some(of)) = (&self.pool, self.factors.factors()) {
+            reasons.retain(|reason| !matches!(reason, Reason::Because { .. }));
+            reasons.extend(pool.reasons(item, history, of.items, k));
+        }
+        Ok(reasons)
     }
 }

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use burn::tensor::{Bool, Tensor, TensorData};
 use quintet_core::{Interactions, UserIdx};
-use quintet_tensor::{index_tensor, shard_ranges, softmax_rows, unique_ids};
+use quintet_tensor::{SparseRows, index_tensor, shard_ranges, softmax_rows, unique_ids};
 use serde::{Deserialize, Serialize};
 
 /// Which items compete in the softmax.
@@ -32,6 +32,10 @@ pub(crate) struct SoftmaxBatch {
     /// `[batch, candidates]`, row by row: another item of the same user.
     hidden: Vec<bool>,
     log_q: Vec<f32>,
+    /// The candidates, then the items of histories that do not compete, ascending in both.
+    pub(crate) items: Vec<u32>,
+    /// `[batch, items]`: what each interaction's user did besides, where that is asked for.
+    pub(crate) histories: Option<SparseRows>,
 }
 
 impl SoftmaxBatch {
@@ -42,15 +46,15 @@ impl SoftmaxBatch {
         counts: &[u32],
         train: &Interactions,
     ) -> Self {
-        let user_list: Vec<u32> = pairs.iter().map(|p| p.0).collect();
-        let (users, user_places) = unique_ids(&user_list);
-        let item_list: Vec<u32> = pairs.iter().map(|p| p.1).collect();
         let candidates = match compete {
-            Candidates::Batch => unique_ids(&item_list).0,
+            Candidates::Batch => unique_ids(&pairs.iter().map(|p| p.1).collect::<Vec<u32>>()).0,
             Candidates::All => {
                 (0..counts.len() as u32).filter(|&i| counts[i as usize] > 0).collect()
             }
         };
+        let user_list: Vec<u32> = pairs.iter().map(|p| p.0).collect();
+        let (users, user_places) = unique_ids(&user_list);
+        let item_list: Vec<u32> = pairs.iter().map(|p| p.1).collect();
         let column: HashMap<u32, usize> =
             candidates.iter().enumerate().map(|(c, &i)| (i, c)).collect();
         let n = candidates.len();
@@ -71,9 +75,35 @@ impl SoftmaxBatch {
             user_places,
             targets: item_list.iter().map(|i| column[i] as u32).collect(),
             log_q,
+            items: candidates.clone(),
             candidates,
             hidden,
+            histories: None,
         }
+    }
+
+    /// The batch with the histories of its users, each without the item that is to be ranked, that
+    /// count [`pool_weight`]. `pairs` and `train` are those that it was made of.
+    pub(crate) fn with_histories(mut self, pairs: &[(u32, u32)], train: &Interactions) -> Self {
+        let items = |user: u32| train.items(UserIdx(user)).iter().map(|item| item.0);
+        let mut place: HashMap<u32, u32> = HashMap::new();
+        place.extend(self.items.iter().copied().zip(0..));
+        let read: Vec<u32> = self.users.iter().flat_map(|user| items(*user)).collect();
+        for item in unique_ids(&read).0 {
+            place.entry(item).or_insert_with(|| {
+                self.items.push(item);
+                self.items.len() as u32 - 1
+            });
+        }
+        let rows = pairs.iter().map(|&(user, target)| {
+            let weight = pool_weight(train.items(UserIdx(user)).len().saturating_sub(1));
+            let others = items(user).filter(|item| *item != target);
+            let mut row: Vec<(u32, f32)> = others.map(|item| (place[&item], weight)).collect();
+            row.sort_unstable_by_key(|cell| cell.0);
+            row
+        });
+        self.histories = Some(SparseRows::from_rows(self.items.len(), rows));
+        self
     }
 
     /// The items of one user, each against `drawn`, some of the `rest` items that the user does not
@@ -92,9 +122,11 @@ impl SoftmaxBatch {
             users: vec![user],
             user_places: vec![0; own.len()],
             log_q: mine.iter().map(|mine| if *mine { 0.0 } else { chance }).collect(),
+            items: candidates.clone(),
             candidates,
             targets,
             hidden,
+            histories: None,
         }
     }
 
@@ -109,9 +141,11 @@ impl SoftmaxBatch {
                 users,
                 user_places,
                 candidates: self.candidates.clone(),
+                items: self.items.clone(),
                 targets: self.targets[range.clone()].to_vec(),
                 hidden: self.hidden[range.start * n..range.end * n].to_vec(),
                 log_q: self.log_q.clone(),
+                histories: self.histories.as_ref().map(|all| some_rows(all, range.clone())),
             }
         };
         shard_ranges(self.len(), workers).into_iter().map(part).collect()
@@ -135,6 +169,21 @@ impl SoftmaxBatch {
         let log_q = Tensor::from_data(TensorData::new(self.log_q.clone(), [1, n]), &device);
         softmax_rows(logits, log_q, index_tensor(&self.targets, &device), hidden)
     }
+}
+
+/// How much each of `n` items of a history counts: `n^(-1/2)`, between a mean, which forgets how
+/// much is known of a user, and a sum, by which the busiest users would drown the others (the
+/// `alpha` of Kabbur, Ning & Karypis, "FISM", KDD 2013).
+pub(crate) fn pool_weight(n: usize) -> f32 {
+    (n.max(1) as f32).sqrt().recip()
+}
+
+fn some_rows(of: &SparseRows, range: Range<usize>) -> SparseRows {
+    let cells = |row: usize| {
+        let (columns, values) = of.row(row);
+        columns.iter().copied().zip(values.iter().copied()).collect()
+    };
+    SparseRows::from_rows(of.dims()[1], range.map(cells))
 }
 
 /// Log of the probability that each candidate is among the candidates: an item with `c` of the `n`

@@ -8,18 +8,22 @@
 //! and the content half is stretched by a shared factor, so that content alone learns to carry an
 //! item against items that have both (after Volkovs et al., "DropoutNet", NeurIPS 2017). An item
 //! without training interactions is scored in just that form.
+//! With `users = "history"` a user is what they did, `u = g ⊙ Σ_j v_j / √|H_u|` (`history_pool.rs`):
+//! in a step without the item that is to be ranked, and for people whom the model was not fitted
+//! on as well. `id_history` is the sum of that and `p_u`.
 //! Cost: one step `O(candidates · Σ d_m · dim + batch · candidates · dim)`.
 
 pub(crate) mod step;
 #[cfg(test)]
 mod tests;
 
-use burn::tensor::Device;
+use burn::tensor::{Device, Tensor};
 use quintet_core::{Interactions, Matrix, Modality, ModelState, Recommender, SeedStream};
 use quintet_tensor::{
     Adam, AdamConfig, EmbeddingTable, EpochStats, Fit, FitContext, FitError, Fitting, Fusion,
     Layer, ModelEntry, Robust, Trainer, TrainingData, Weight, check_interactions,
     check_training_params, check_workers, load_weights, parse_params, run_epoch, save_weights,
+    tensor_to_vec,
 };
 use rand::RngExt;
 use rand::seq::SliceRandom;
@@ -29,6 +33,7 @@ use serde_json::Value;
 use crate::content::Content;
 use crate::content_model::{ContentModel, Ids, Recipe};
 use crate::graph::{below_one, robust_in_range};
+use crate::history_pool::{HistoryPool, UserVectors, Users};
 use crate::softmax_batch::{Candidates, SoftmaxBatch};
 
 const NAME: &str = "two_tower";
@@ -39,6 +44,8 @@ const NAME: &str = "two_tower";
 pub struct TwoTowerConfig {
     /// Width of the content half and of the id half.
     pub dim: usize,
+    /// What user vectors are made of: `id`, `history` or `id_history`.
+    pub users: UserVectors,
     /// Which modalities are read; all that have features by default.
     pub modalities: Option<Vec<Modality>>,
     /// Principal components kept of each modality's features; 0 keeps all columns.
@@ -77,6 +84,7 @@ impl Default for TwoTowerConfig {
     fn default() -> Self {
         Self {
             dim: 64,
+            users: UserVectors::Id,
             modalities: None,
             components: 32,
             fusion: "gated".into(),
@@ -116,6 +124,9 @@ pub(crate) struct ItemTower {
     shared_bias: Weight,
     /// Times [`FAST`], the log of the factor of its content half.
     stretch: Weight,
+    /// Times [`FAST`], the log of what pooled histories are multiplied by, `[1, 2 dim]`, where
+    /// users are made of them.
+    gains: Option<Weight>,
 }
 
 /// Adam moves every weight by about `lr` a step. Two single numbers that have to travel far, not
@@ -134,7 +145,30 @@ impl ItemTower {
             scale: recipe.scale,
             shared_bias: Weight::new(&Matrix::zeros(1, 1), device),
             stretch: Weight::new(&Matrix::zeros(1, 1), device),
+            gains: None,
         })
+    }
+
+    /// Has gains for pooled histories.
+    fn with_gains(mut self, dim: usize, device: &Device) -> Self {
+        self.gains = Some(Weight::new(&Matrix::zeros(1, 2 * dim), device));
+        self
+    }
+
+    /// What pooled histories are multiplied by, `[1, 2 dim]`.
+    fn gains(&self) -> Option<Tensor<2>> {
+        self.gains.as_ref().map(|gains| gains.tensor().mul_scalar(FAST).exp())
+    }
+
+    /// The users of the fitted model, `own` `[n_users, 2 dim]` where they have their own vectors.
+    fn users(&self, own: Option<&Matrix>, train: &Interactions) -> Result<Users, FitError> {
+        match (self.gains(), own) {
+            (Some(gains), own) => {
+                let gains = tensor_to_vec(gains.inner()).map_err(FitError::Device)?;
+                Ok(Users::Pooled(HistoryPool::new(own.cloned(), gains, train.clone())))
+            }
+            (None, own) => Ok(Users::Vectors(own.cloned().unwrap_or_default())),
+        }
     }
 
     /// The way to items without an id, as it is trained.
@@ -153,6 +187,7 @@ impl Layer for ItemTower {
             self.fusion.weights().into_iter().map(|(n, w)| (format!("fusion.{n}"), w)).collect();
         all.push(("shared_bias".into(), &self.shared_bias));
         all.push(("stretch".into(), &self.stretch));
+        all.extend(self.gains.iter().map(|gains| ("gains".into(), gains)));
         all
     }
 
@@ -160,6 +195,7 @@ impl Layer for ItemTower {
         let mut all = self.fusion.weights_mut();
         all.push(&mut self.shared_bias);
         all.push(&mut self.stretch);
+        all.extend(&mut self.gains);
         all
     }
 }
@@ -224,11 +260,18 @@ impl TwoTowerConfig {
             &device,
         )?;
         let recipe = self.recipe();
-        let tower = || ItemTower::new(&recipe, &content, context.seed, &device);
+        let tower = || {
+            let tower = ItemTower::new(&recipe, &content, context.seed, &device)?;
+            let reads = self.users.reads_history();
+            Ok::<_, FitError>(if reads { tower.with_gains(self.dim, &device) } else { tower })
+        };
         let mut rng = context.seed.rng("two-tower-init", 0);
         let adam = AdamConfig::new(self.lr);
         Ok(TwoTowerTrainer {
-            users: EmbeddingTable::new(train.n_users(), 2 * self.dim, adam, &mut rng),
+            users: self
+                .users
+                .has_ids()
+                .then(|| EmbeddingTable::new(train.n_users(), 2 * self.dim, adam, &mut rng)),
             ids: EmbeddingTable::new(train.n_items(), self.dim, adam, &mut rng),
             bias: EmbeddingTable::from_matrix(Matrix::zeros(train.n_items(), 1), adam),
             tower: tower()?,
@@ -246,7 +289,8 @@ impl TwoTowerConfig {
 }
 
 pub(crate) struct TwoTowerTrainer {
-    users: EmbeddingTable,
+    /// None where users are their histories.
+    users: Option<EmbeddingTable>,
     ids: EmbeddingTable,
     bias: EmbeddingTable,
     tower: ItemTower,
@@ -264,12 +308,16 @@ pub(crate) struct TwoTowerTrainer {
 }
 
 impl TwoTowerTrainer {
-    /// A batch, and 1 for each candidate whose id takes part in the step, else 0.
+    /// A batch, and 1 for each item whose id takes part in the step, else 0.
     fn batch(&self, pairs: &[(u32, u32)], rng: &mut impl rand::Rng) -> (SoftmaxBatch, Vec<f32>) {
         let batch = SoftmaxBatch::new(pairs, self.config.candidates, &self.counts, &self.train);
+        let batch = match self.config.users.reads_history() {
+            true => batch.with_histories(pairs, &self.train),
+            false => batch,
+        };
         let rate = self.config.id_dropout;
         let keep = |_| if rng.random::<f32>() < rate { 0.0 } else { 1.0 };
-        let keep = (0..batch.candidates.len()).map(keep).collect();
+        let keep = (0..batch.items.len()).map(keep).collect();
         (batch, keep)
     }
 }
@@ -283,7 +331,7 @@ impl TwoTowerTrainer {
         ids: EmbeddingTable,
         tower: &ItemTower,
     ) {
-        (self.users, self.ids) = (users, ids);
+        (self.users, self.ids) = (Some(users), ids);
         quintet_tensor::copy_weights(tower, &mut self.tower);
     }
 
@@ -313,7 +361,7 @@ impl Trainer for TwoTowerTrainer {
     fn model(&self) -> Result<Box<dyn Recommender>, FitError> {
         let recipe = self.tower.recipe(self.config.recipe())?;
         let ids = Ids {
-            users: self.users.values().clone(),
+            users: self.tower.users(self.users.as_ref().map(|t| t.values()), &self.train)?,
             items: self.ids.values(),
             bias: self.bias.values().as_slice(),
             warm: self.counts.iter().map(|&c| c > 0).collect(),
@@ -324,7 +372,9 @@ impl Trainer for TwoTowerTrainer {
 
     fn save(&self) -> Result<ModelState, FitError> {
         let mut state = ModelState::new(NAME);
-        self.users.save("users.", &mut state);
+        if let Some(users) = &self.users {
+            users.save("users.", &mut state);
+        }
         self.ids.save("ids.", &mut state);
         self.bias.save("bias.", &mut state);
         save_weights(&self.tower, "tower.", &mut state)?;
@@ -333,7 +383,9 @@ impl Trainer for TwoTowerTrainer {
     }
 
     fn load(&mut self, state: &ModelState) -> Result<(), FitError> {
-        self.users.load("users.", state)?;
+        if let Some(users) = &mut self.users {
+            users.load("users.", state)?;
+        }
         self.ids.load("ids.", state)?;
         self.bias.load("bias.", state)?;
         load_weights(&mut self.tower, "tower.", state, &self.device)?;
@@ -341,7 +393,7 @@ impl Trainer for TwoTowerTrainer {
     }
 
     fn n_parameters(&self) -> usize {
-        self.users.n_parameters()
+        self.users.as_ref().map_or(0, EmbeddingTable::n_parameters)
             + self.ids.n_parameters()
             + self.bias.n_parameters()
             + self.tower.n_parameters()

@@ -27,6 +27,7 @@ use serde_json::Value;
 use crate::content::Content;
 use crate::content_model::{ContentModel, Ids, Recipe, auxiliary, scaled};
 use crate::graph::below_one;
+use crate::history_pool::Users;
 use crate::projections::{self, MeanProjections};
 
 const NAME: &str = "vbpr";
@@ -307,7 +308,8 @@ impl Trainer for VbprTrainer {
         // Neither favour nor handicap for an item without evidence: content decides.
         let cold_bias = used().sum::<f32>() / used().count().max(1) as f32;
         let recipe = Recipe { cold_bias, ..self.config.recipe() };
-        let (users, items) = (self.users.values().clone(), self.items.values());
+        let users = Users::Vectors(self.users.values().clone());
+        let items = self.items.values();
         let ids = Ids { users, items, bias, warm };
         let (fusion, content) = (&*self.fusion, &self.content);
         Ok(Box::new(ContentModel::new(NAME, recipe, ids, fusion, content, &self.device)?))

@@ -15,6 +15,7 @@ use rayon::prelude::*;
 use super::{FederatedTwoTowerConfig, NAME};
 use crate::content::Content;
 use crate::content_model::{ContentModel, Ids};
+use crate::history_pool::Users;
 use crate::softmax_batch::SoftmaxBatch;
 use crate::two_tower::ItemTower;
 use crate::two_tower::step::StepRows;
@@ -201,12 +202,13 @@ impl Server {
             let leaf = |x: &[f32], shape: [usize; 2]| {
                 Tensor::<2>::from_data(TensorData::new(x.to_vec(), shape), device).require_grad()
             };
-            let leaves = [leaf(&taste, [1, 2 * dim]), leaf(&ids, [n, dim]), leaf(&bias, [n, 1])];
-            let rows = StepRows::new(&b, leaves, &keep);
+            let users = leaf(&taste, [1, 2 * dim]);
+            let leaves = [leaf(&ids, [n, dim]), leaf(&bias, [n, 1])];
+            let rows = StepRows::new(&b, Some(users.clone()), leaves, &keep);
             let weights = (config.l2, config.head_weight);
             let loss = rows.loss(tower, (&b, &views), weights, &mut rng);
             let mut grads = loss.backward();
-            descend(&mut taste, config.lr, &rows.users, &mut grads)?;
+            descend(&mut taste, config.lr, &users, &mut grads)?;
             descend(&mut ids, config.lr, &rows.ids, &mut grads)?;
             descend(&mut bias, config.lr, &rows.bias, &mut grads)?;
             WeightGradients::take(tower, &mut grads).move_by(tower, -config.lr);
@@ -284,7 +286,7 @@ impl Trainer for Server {
     fn model(&self) -> Result<Box<dyn Recommender>, FitError> {
         let recipe = self.tower.recipe(self.config.recipe())?;
         let ids = Ids {
-            users: self.users.clone(),
+            users: Users::Vectors(self.users.clone()),
             items: self.ids.values(),
             bias: self.bias.values().as_slice(),
             warm: self.train.item_counts().iter().map(|&c| c > 0).collect(),

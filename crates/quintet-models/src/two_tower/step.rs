@@ -2,8 +2,9 @@
 
 use burn::tensor::{Tensor, TensorData};
 use quintet_tensor::{
-    FitError, Robust, RowGradients, Views, WeightGradients, copy_weights, index_tensor, loss_value,
-    on_workers, robust_mean, shard_ranges, squared_penalty, step_shards, step_table, tensor_to_vec,
+    FitError, Layers, Robust, RowGradients, SparseProduct, Views, WeightGradients, copy_weights,
+    index_tensor, loss_value, on_workers, robust_mean, shard_ranges, squared_penalty, step_shards,
+    step_table, tensor_to_vec,
 };
 use rand_chacha::ChaCha8Rng;
 
@@ -14,24 +15,33 @@ use crate::softmax_batch::SoftmaxBatch;
 
 /// The rows of a batch, or of a shard of it, as leaves.
 pub(crate) struct StepRows {
-    pub(crate) users: Tensor<2>,
+    users: Option<Tensor<2>>,
     /// A row of `users` for each interaction, `[batch, 2 dim]`.
-    u: Tensor<2>,
+    u: Option<Tensor<2>>,
+    /// `[batch, items]`, by which item vectors make those of users.
+    histories: Option<SparseProduct>,
     pub(crate) ids: Tensor<2>,
     pub(crate) bias: Tensor<2>,
-    /// 1 for each candidate whose id takes part, else 0, `[candidates, 1]`.
+    /// 1 for each item whose id takes part, else 0, `[items, 1]`.
     keep: Tensor<2>,
     robust: Option<Robust>,
 }
 
 impl StepRows {
-    /// Takes leaves of the users, `[users, 2 dim]`, and of the candidates, `[candidates, dim]` and
-    /// `[candidates, 1]`.
-    pub(crate) fn new(b: &SoftmaxBatch, [users, ids, bias]: [Tensor<2>; 3], keep: &[f32]) -> Self {
-        let device = users.device();
+    /// Takes leaves of the users, `[users, 2 dim]`, where they have vectors of their own, and of
+    /// the items, `[items, dim]` and `[items, 1]`.
+    pub(crate) fn new(
+        b: &SoftmaxBatch,
+        users: Option<Tensor<2>>,
+        [ids, bias]: [Tensor<2>; 2],
+        keep: &[f32],
+    ) -> Self {
+        let device = ids.device();
         let keep = Tensor::from_data(TensorData::new(keep.to_vec(), [keep.len(), 1]), &device);
-        let u = users.clone().select(0, index_tensor(&b.user_places, &device));
-        Self { users, u, ids, bias, keep, robust: None }
+        let places = || index_tensor(&b.user_places, &device);
+        let u = users.clone().map(|users| users.select(0, places()));
+        let histories = b.histories.clone().map(SparseProduct::new);
+        Self { users, u, histories, ids, bias, keep, robust: None }
     }
 
     /// Has losses brought together in another way than by their mean.
@@ -51,13 +61,14 @@ impl StepRows {
         let fused = scaled(tower.fusion.forward_train(views, rng), tower.scale);
         let ranked = self.ranked(tower, b);
         let mut loss = ranked(fused.vectors.clone());
-        if let Some(p) = squared_penalty(&[&self.u, &self.ids], l2, b.len()) {
+        let penalised: Vec<&Tensor<2>> = self.u.iter().chain([&self.ids]).collect();
+        if let Some(p) = squared_penalty(&penalised, l2, b.len()) {
             loss = loss + p;
         }
         loss + auxiliary(&fused, views, head_weight, ranked)
     }
 
-    /// The loss of the batch, given the content of the candidates, `[candidates, dim]`.
+    /// The loss of the batch, given the content of the items, `[items, dim]`.
     fn ranked(&self, tower: &ItemTower, b: &SoftmaxBatch) -> impl Fn(Tensor<2>) -> Tensor<1> {
         let keep = self.keep.clone();
         let dropped = keep.clone().neg() + 1.0;
@@ -66,12 +77,37 @@ impl StepRows {
         let kept_ids = self.ids.clone() * keep.clone();
         let biases =
             self.bias.clone() * keep + dropped * tower.shared_bias.tensor().mul_scalar(FAST);
-        let (u, robust) = (self.u.clone(), self.robust);
+        // The items behind the candidates are there for histories alone.
+        let n = b.candidates.len();
+        let front = move |t: Tensor<2>| if t.dims()[0] > n { t.narrow(0, 0, n) } else { t };
+        let biases = front(biases);
+        let robust = self.robust;
+        let users = self.user_vectors(tower, b.len());
         move |content: Tensor<2>| {
+            let u = users(&content);
             let rows = vec![content * factor.clone(), kept_ids.clone()];
-            let items = Tensor::cat(rows, 1); // [candidates, 2 dim]
-            let logits = u.clone().matmul(items.transpose()) + biases.clone().transpose();
+            let items = front(Tensor::cat(rows, 1)); // [candidates, 2 dim]
+            let logits = u.matmul(items.transpose()) + biases.clone().transpose();
             robust_mean(robust, b.rows(logits), None)
+        }
+    }
+
+    /// The users of the `n_rows` interactions, `[batch, 2 dim]`, given the content of the items.
+    /// Items of a history keep their ids, as in the fitted model.
+    fn user_vectors(&self, tower: &ItemTower, n_rows: usize) -> impl Fn(&Tensor<2>) -> Tensor<2> {
+        let (own, ids) = (self.u.clone(), self.ids.clone());
+        let pool = self.histories.clone().zip(tower.gains());
+        move |content| {
+            let pooled = pool.as_ref().map(|(histories, gains)| {
+                let items = Tensor::cat(vec![content.clone(), ids.clone()], 1);
+                histories.propagate(items, 1, Layers::Last) * gains.clone()
+            });
+            match (own.clone(), pooled) {
+                (Some(own), Some(pooled)) => own + pooled,
+                (Some(u), None) | (None, Some(u)) => u,
+                // Somebody of whom nothing is known: biases rank.
+                (None, None) => Tensor::zeros([n_rows, 2 * content.dims()[1]], &content.device()),
+            }
         }
     }
 }
@@ -84,7 +120,7 @@ struct StepPart {
     bias: Option<RowGradients>,
     /// Of the tower, without the fusion layer behind the gathered vectors.
     weights: WeightGradients,
-    /// Of the gathered vectors, `[candidates, dim]` each.
+    /// Of the gathered vectors, `[items, dim]` each.
     contents: Vec<Vec<f32>>,
 }
 
@@ -114,12 +150,9 @@ impl TwoTowerTrainer {
     /// The rows of a batch, or of a shard of it.
     fn rows(&self, b: &SoftmaxBatch, keep: &[f32]) -> StepRows {
         let device = &self.device;
-        let leaves = [
-            self.users.leaf(&b.users, device),
-            self.ids.leaf(&b.candidates, device),
-            self.bias.leaf(&b.candidates, device),
-        ];
-        StepRows::new(b, leaves, keep).with_robust(self.robust)
+        let users = self.users.as_ref().map(|users| users.leaf(&b.users, device));
+        let leaves = [self.ids.leaf(&b.items, device), self.bias.leaf(&b.items, device)];
+        StepRows::new(b, users, leaves, keep).with_robust(self.robust)
     }
 
     pub(super) fn step(
@@ -132,13 +165,15 @@ impl TwoTowerTrainer {
         }
         let rows = self.rows(b, keep);
         let hidden = self.config.modality_dropout;
-        let views = self.content.train_views(&b.candidates, hidden, rng, &self.device)?;
+        let views = self.content.train_views(&b.items, hidden, rng, &self.device)?;
         let weights = (self.config.l2, self.config.head_weight);
         let loss = rows.loss(&self.tower, (b, &views), weights, rng);
         let mut grads = loss.backward();
-        step_table(&mut self.users, &b.users, &rows.users, &mut grads)?;
-        step_table(&mut self.ids, &b.candidates, &rows.ids, &mut grads)?;
-        step_table(&mut self.bias, &b.candidates, &rows.bias, &mut grads)?;
+        if let Some((users, leaf)) = self.users.as_mut().zip(rows.users) {
+            step_table(users, &b.users, &leaf, &mut grads)?;
+        }
+        step_table(&mut self.ids, &b.items, &rows.ids, &mut grads)?;
+        step_table(&mut self.bias, &b.items, &rows.bias, &mut grads)?;
         self.optimiser.step(&mut self.tower, &mut grads);
         loss_value(loss)
     }
@@ -153,11 +188,11 @@ impl TwoTowerTrainer {
         (b, keep): (&SoftmaxBatch, &[f32]),
         rng: &mut ChaCha8Rng,
     ) -> Result<f64, FitError> {
-        let (workers, n_items) = (self.config.workers, b.candidates.len());
+        let (workers, n_items) = (self.config.workers, b.items.len());
         self.replicas.iter_mut().for_each(|replica| copy_weights(&self.tower, replica));
         let heads = self.config.head_weight > 0.0;
         let fused = on_workers(rng, &shard_ranges(n_items, workers), |k, range, rng| {
-            let (tower, items) = (self.tower(k), &b.candidates[range.clone()]);
+            let (tower, items) = (self.tower(k), &b.items[range.clone()]);
             let hidden = self.config.modality_dropout;
             let views = self.content.train_views(items, hidden, rng, &self.device)?;
             let of = (range.clone(), &views);
@@ -179,7 +214,9 @@ impl TwoTowerTrainer {
             sum.loss += penalty;
             sum.weights.push(weights);
         }
-        step_shards(&mut self.users, sum.users);
+        if let Some(users) = &mut self.users {
+            step_shards(users, sum.users);
+        }
         step_shards(&mut self.ids, sum.ids);
         step_shards(&mut self.bias, sum.bias);
         if let Some(weights) = WeightGradients::sum(sum.weights) {
@@ -197,7 +234,7 @@ impl TwoTowerTrainer {
         contents: &[Vec<f32>],
     ) -> Result<StepPart, FitError> {
         let rows = self.rows(b, keep);
-        let leaves = gathered::leaves(contents, b.candidates.len(), &self.device);
+        let leaves = gathered::leaves(contents, b.items.len(), &self.device);
         let ranked = rows.ranked(tower, b);
         let share = b.len() as f32 / n.max(1) as f32;
         let mut loss = ranked(leaves[0].clone());
@@ -207,7 +244,7 @@ impl TwoTowerTrainer {
         }
         // Of the items once in all: the shares of the shards add up to one.
         let penalties = [
-            squared_penalty(&[&rows.u], self.config.l2, b.len()),
+            rows.u.as_ref().and_then(|u| squared_penalty(&[u], self.config.l2, b.len())),
             squared_penalty(&[&rows.ids], self.config.l2, n),
         ];
         loss = penalties.into_iter().flatten().fold(loss, |loss, p| loss + p).mul_scalar(share);
@@ -218,9 +255,12 @@ impl TwoTowerTrainer {
         };
         let contents = leaves.iter().map(of_content).collect::<Result<_, _>>()?;
         Ok(StepPart {
-            users: RowGradients::take(&b.users, &rows.users, &mut grads)?,
-            ids: RowGradients::take(&b.candidates, &rows.ids, &mut grads)?,
-            bias: RowGradients::take(&b.candidates, &rows.bias, &mut grads)?,
+            users: match &rows.users {
+                Some(users) => RowGradients::take(&b.users, users, &mut grads)?,
+                None => None,
+            },
+            ids: RowGradients::take(&b.items, &rows.ids, &mut grads)?,
+            bias: RowGradients::take(&b.items, &rows.bias, &mut grads)?,
             weights: WeightGradients::take(tower, &mut grads),
             contents,
             loss: loss_value(loss)?,

@@ -105,6 +105,15 @@ fn other_forms_keep_the_contract() {
     for (name, tiny) in [
         ("two_tower", r#"{"dim": 8, "lr": 0.03, "batch_size": 256, "l2": 0.001, "workers": 3}"#),
         (
+            "two_tower",
+            r#"{"dim": 8, "users": "history", "lr": 0.03, "batch_size": 128, "l2": 0.001}"#,
+        ),
+        (
+            "two_tower",
+            r#"{"dim": 8, "users": "id_history", "lr": 0.03, "batch_size": 256, "l2": 0.001,
+                "candidates": "all", "workers": 2, "fusion": "heads"}"#,
+        ),
+        (
             "history_transformer",
             r#"{"dim": 8, "body": "gru", "blocks": 1, "max_len": 6, "dropout": 0.1,
                 "loss": "in_batch", "lr": 0.02, "batch_size": 32}"#,
