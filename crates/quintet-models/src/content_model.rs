@@ -201,13 +201,12 @@ impl ContentModel {
             }
         }
         let capability = Capability::personal().with_cold_items().with_modalities(content.names());
-        let users = ids.users.rows(&items);
+        let (users, pool) = ids.users.rows(&items);
         let factors = columns.parts(FactorModel::new(name, users, items, bias, capability)?);
         let factors = factors.with_shares(shares)?;
         let mut weights = ModelState::new("fusion");
         save_weights(fusion, "fusion.", &mut weights)?;
         let (map, device) = (content.map().clone(), Some(device.clone().inner()));
-        let pool = ids.users.into_pool();
         Ok(Self { name, factors, recipe, map, weights, device, warm: ids.warm, pool })
     }
 

@@ -45,18 +45,12 @@ pub(crate) enum Users {
 }
 
 impl Users {
-    /// `[n_users, width]`, given `items`, `[n_items, width]`.
-    pub(crate) fn rows(&self, items: &Matrix) -> Matrix {
+    /// `[n_users, width]`, given `items`, `[n_items, width]`, and the way to them where there is
+    /// one.
+    pub(crate) fn rows(self, items: &Matrix) -> (Matrix, Option<HistoryPool>) {
         match self {
-            Users::Vectors(rows) => rows.clone(),
-            Users::Pooled(pool) => pool.rows(items),
-        }
-    }
-
-    pub(crate) fn into_pool(self) -> Option<HistoryPool> {
-        match self {
-            Users::Vectors(_) => None,
-            Users::Pooled(pool) => Some(pool),
+            Users::Vectors(rows) => (rows, None),
+            Users::Pooled(pool) => (pool.rows(items), Some(pool)),
         }
     }
 }
@@ -139,10 +133,11 @@ impl HistoryPool {
         state: &ModelState,
         [n_users, n_items, width]: [usize; 3],
     ) -> Result<Option<Self>, FitError> {
-        if !state.tensors.contains_key("history_gains") {
+        if !state.tensors.keys().any(|key| key.starts_with("history")) {
             return Ok(None);
         }
-        let gains = state.shaped("history_gains", 1, width)?.as_slice().to_vec();
+        let gains = state.shaped("history_gains", 1, width)?;
+        gains.check_finite("gains of histories")?;
         let history = state.interactions("history")?;
         if history.n_users() != n_users || history.n_items() > n_items {
             let found = format!("{} and {}", history.n_users(), history.n_items());
@@ -150,9 +145,54 @@ impl HistoryPool {
             return Err(state.mismatch("history", &expected, &found).into());
         }
         let own = match state.tensors.contains_key("own") {
-            true => Some(state.shaped("own", n_users, width)?.clone()),
+            true => Some(state.shaped("own", n_users, width)?),
             false => None,
         };
-        Ok(Some(Self { own, gains, history }))
+        own.map_or(Ok(()), |own| own.check_finite("users' own vectors"))?;
+        let gains = gains.as_slice().to_vec();
+        Ok(Some(Self { own: own.cloned(), gains, history }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use quintet_core::Triplet;
+
+    use super::*;
+
+    fn pool() -> HistoryPool {
+        let one = |(user, item)| Triplet { user: UserIdx(user), item: ItemIdx(item), value: 1.0 };
+        let cells = [(0, 0), (0, 1), (0, 2), (0, 3), (2, 1)].map(one);
+        let history = Interactions::from_triplets(3, 4, cells).unwrap();
+        HistoryPool::new(None, vec![2.0, 1.0], history)
+    }
+
+    #[test]
+    fn users_are_sums_over_the_root_of_their_lengths() {
+        let items = Matrix::from_vec(4, 2, vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0]).unwrap();
+        let own = Matrix::from_vec(3, 2, vec![0.5, 0.0, 1.0, 1.0, 0.0, 0.0]).unwrap();
+        let with_own = HistoryPool { own: Some(own), ..pool() };
+        assert_eq!(pool().rows(&items).as_slice(), [16.0, 10.0, 0.0, 0.0, 6.0, 4.0]);
+        assert_eq!(with_own.rows(&items).as_slice(), [16.5, 10.0, 1.0, 1.0, 6.0, 4.0]);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused_by_name() {
+        let mut state = ModelState::new("two_tower");
+        assert!(HistoryPool::load(&state, [3, 4, 2]).unwrap().is_none());
+        pool().save(&mut state);
+        assert!(HistoryPool::load(&state, [3, 4, 2]).unwrap().is_some());
+        assert!(HistoryPool::load(&state, [3, 9, 2]).unwrap().is_some(), "items were added since");
+        let refused = |state: &ModelState, shape| {
+            HistoryPool::load(state, shape).err().expect("it does not fit").to_string()
+        };
+        assert!(refused(&state, [2, 4, 2]).contains("2 users and at most 4 items"));
+        assert!(refused(&state, [3, 3, 2]).contains("3 users and at most 3 items"));
+        assert!(refused(&state, [3, 4, 3]).contains("history_gains"));
+        let nan = Matrix::from_vec(1, 2, vec![1.0, f32::NAN]).unwrap();
+        state.put("history_gains", nan);
+        assert!(refused(&state, [3, 4, 2]).contains("gains of histories"));
+        state.tensors.remove("history_gains");
+        assert!(refused(&state, [3, 4, 2]).contains("history_gains"));
     }
 }
