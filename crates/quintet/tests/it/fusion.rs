@@ -179,6 +179,8 @@ fn a_budget_is_kept_and_mistakes_are_named() {
     let none = FusionRequest { budget: Some(Duration::ZERO), ..request(&["concat"], 1) };
     assert!(run(&none).contains("the budget ended before the first fit"));
     assert!(run(&request(&["gatde"], 1)).contains("gatde"));
+    let text = run(&request(&["projections"], 1));
+    assert!(text.contains("projections are VBPR's own, two_tower has none"), "{text}");
     let bpr = FusionRequest { model: "bpr".into(), ..request(&[], 1) };
     let text = run(&bpr);
     assert!(text.contains("bpr has no fusion layer") && text.contains("two_tower"), "{text}");

@@ -6,7 +6,7 @@ mod removal;
 pub use compare::{FusionChoice, FusionRow, FusionTable, compare_fusions};
 pub use removal::{RemovalRow, RemovalTable, remove_modalities};
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -88,17 +88,22 @@ impl<'a> Shop<'a> {
 
     /// The layers asked for, checked; `concat` comes first, for others are compared with it.
     fn layers(&self, wanted: &[String]) -> Result<Vec<String>, PipelineError> {
-        for name in wanted.iter().filter(|n| n.as_str() != PROJECTIONS) {
+        let own = (self.model == "vbpr").then_some(PROJECTIONS);
+        for name in wanted.iter().filter(|name| Some(name.as_str()) != own) {
+            if name == PROJECTIONS {
+                let reason = format!("{PROJECTIONS} are VBPR's own, {} has none", self.model);
+                return Err(PipelineError::Fusion { reason });
+            }
             self.registries.fusions.get(name)?;
         }
-        let own = (self.model == "vbpr").then_some(PROJECTIONS);
         let known = self.registries.fusions.names().chain(own);
         let mut all: Vec<String> = match wanted {
             [] => known.map(str::to_owned).collect(),
             _ => wanted.to_vec(),
         };
         all.sort_by_key(|name| name != "concat");
-        all.dedup();
+        let mut named = BTreeSet::new();
+        all.retain(|name| named.insert(name.clone()));
         Ok(all)
     }
 
