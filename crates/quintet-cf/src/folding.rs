@@ -2,7 +2,7 @@
 
 use quintet_core::{
     Capability, Factors, ItemIdx, Matrix, ModelState, Reason, Recommender, ScoreError, Scored,
-    UserIdx,
+    UserIdx, check_fold_in,
 };
 use quintet_tensor::FactorModel;
 
@@ -81,12 +81,7 @@ impl<N: Newcomer> Recommender for Folding<N> {
         let (true, Some(factors)) = (self.newcomer.folds_in(), self.model.factors()) else {
             return Err(ScoreError::NoFoldIn { model: self.name().into() });
         };
-        let len = self.n_items();
-        assert_eq!(items.len(), values.len(), "a value for every item");
-        assert_eq!(out.len(), len, "a score for every item");
-        if let Some(item) = items.iter().find(|i| i.index() >= len) {
-            return Err(ScoreError::OutOfRange { what: "item", index: item.index(), len });
-        }
+        check_fold_in(items, values, out, self.n_items())?;
         self.newcomer.rank(factors, items, values, out);
         Ok(())
     }

@@ -28,7 +28,7 @@ pub use ids::{IdMap, ItemIdx, UserIdx, id_number};
 pub use interactions::{Interactions, Triplet};
 pub use matrix::Matrix;
 pub use modality::Modality;
-pub use newcomers::Newcomers;
+pub use newcomers::{Newcomers, check_fold_in};
 pub use rating::{
     BuildRating, Fallback, FitRating, Learns, LoadRating, Prediction, PredictionCounts,
     RatingEntry, RatingError, RatingPair, RatingPredictor,

@@ -7,6 +7,30 @@ use crate::{
     ScoreError, Scored, Sequences, UserIdx,
 };
 
+/// What every [`Recommender::fold_in`] over a history asks of its arguments: a value for every item,
+/// room for the scores of `n_items`, and known items.
+///
+/// # Errors
+/// [`ScoreError::OutOfRange`] for an unknown item.
+///
+/// # Panics
+/// When `items` and `values` differ in length, or `out` does not hold every item.
+pub fn check_fold_in(
+    items: &[ItemIdx],
+    values: &[f32],
+    out: &[f32],
+    n_items: usize,
+) -> Result<(), ScoreError> {
+    assert_eq!(items.len(), values.len(), "one value an item");
+    assert_eq!(out.len(), n_items, "room for the score of every item");
+    match items.iter().find(|item| item.index() >= n_items) {
+        Some(item) => {
+            Err(ScoreError::OutOfRange { what: "item", index: item.index(), len: n_items })
+        }
+        None => Ok(()),
+    }
+}
+
 /// A model that folds in the users who have a history beside the training data
 /// ([`Recommender::fold_in`]) and ranks for the others as before.
 ///

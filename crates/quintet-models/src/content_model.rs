@@ -4,7 +4,7 @@
 use burn::tensor::{Device, Tensor};
 use quintet_core::{
     Capability, Factors, FeatureSet, ItemIdx, Matrix, ModelState, Reason, Recommender, ScoreError,
-    SeedStream, UserIdx,
+    SeedStream, UserIdx, check_fold_in,
 };
 use quintet_tensor::{
     DeviceChoice, FactorModel, FitError, Fused, Fusion, FusionShape, Layer, Views, Weight, dot,
@@ -351,29 +351,28 @@ impl Recommender for ContentModel {
         state
     }
 
-    /// Values and order are not read. Of a model whose users are made of their histories.
+    /// Values and order are not read, and what was done twice counts once. Of a model whose users are made of their histories.
     fn fold_in(
         &self,
         items: &[ItemIdx],
         values: &[f32],
         out: &mut [f32],
     ) -> Result<(), ScoreError> {
-        let len = self.n_items();
-        assert_eq!(items.len(), values.len(), "one value an item");
-        assert_eq!(out.len(), len, "room for the score of every item");
         let (Some(pool), Some(of)) = (&self.pool, self.factors.factors()) else {
             return Err(ScoreError::NoFoldIn { model: self.name.into() });
         };
-        if let Some(item) = items.iter().find(|item| item.index() >= len) {
-            return Err(ScoreError::OutOfRange { what: "item", index: item.index(), len });
-        }
+        check_fold_in(items, values, out, self.n_items())?;
         // In a history, what stands in for a missing id says nothing.
         let factor = |item: ItemIdx| match self.warm[item.index()] {
             true => 1.0,
             false => self.recipe.cold_scale.recip(),
         };
+        // Somebody may have done a thing twice; it counts once, as in training.
+        let mut history = items.to_vec();
+        history.sort_unstable();
+        history.dedup();
         let mut user = vec![0.0; of.items.cols()];
-        pool.add(items, (of.items, factor), &mut user);
+        pool.add(&history, (of.items, factor), &mut user);
         let scores = out.iter_mut().zip(of.bias).enumerate();
         scores.for_each(|(i, (out, bias))| *out = dot(&user, of.items.row(i)) + bias);
         Ok(())

@@ -10,9 +10,8 @@ use quintet_tensor::{FitError, add_scaled, dot};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::softmax_batch::pool_weight;
-
-/// What the vector of a user is made of.
+/// What the vector of a user is made of (histories after Kabbur, Ning & Karypis, "FISM", KDD 2013, and
+/// Covington, Adams & Sargin, RecSys 2016).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum UserVectors {
@@ -34,6 +33,13 @@ impl UserVectors {
     pub(crate) fn reads_history(self) -> bool {
         self != UserVectors::Id
     }
+}
+
+/// How much each of `n` items of a history counts: `n^(-1/2)`, between a mean, which forgets how
+/// much is known of a user, and a sum, by which the busiest users would drown the others (the
+/// `alpha` of Kabbur, Ning & Karypis, "FISM", KDD 2013).
+pub(crate) fn pool_weight(n: usize) -> f32 {
+    (n.max(1) as f32).sqrt().recip()
 }
 
 /// The user vectors of a fitted model, or the way to them.

@@ -8,6 +8,8 @@ use quintet_core::{Interactions, UserIdx};
 use quintet_tensor::{SparseRows, index_tensor, shard_ranges, softmax_rows, unique_ids};
 use serde::{Deserialize, Serialize};
 
+use crate::history_pool::pool_weight;
+
 /// Which items compete in the softmax.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -169,13 +171,6 @@ impl SoftmaxBatch {
         let log_q = Tensor::from_data(TensorData::new(self.log_q.clone(), [1, n]), &device);
         softmax_rows(logits, log_q, index_tensor(&self.targets, &device), hidden)
     }
-}
-
-/// How much each of `n` items of a history counts: `n^(-1/2)`, between a mean, which forgets how
-/// much is known of a user, and a sum, by which the busiest users would drown the others (the
-/// `alpha` of Kabbur, Ning & Karypis, "FISM", KDD 2013).
-pub(crate) fn pool_weight(n: usize) -> f32 {
-    (n.max(1) as f32).sqrt().recip()
 }
 
 fn some_rows(of: &SparseRows, range: Range<usize>) -> SparseRows {

@@ -11,7 +11,8 @@
 //! With `users = "history"` a user is what they did, `u = g ⊙ Σ_j v_j / √|H_u|` (`history_pool.rs`):
 //! in a step without the item that is to be ranked, and for people whom the model was not fitted
 //! on as well. `id_history` is the sum of that and `p_u`.
-//! Cost: one step `O(candidates · Σ d_m · dim + batch · candidates · dim)`.
+//! Cost: one step `O(candidates · Σ d_m · dim + batch · candidates · dim)`; with histories the items of
+//! the batch's users are fused as well.
 
 pub(crate) mod step;
 #[cfg(test)]
@@ -113,7 +114,7 @@ pub(crate) fn entry() -> ModelEntry {
     }
 }
 
-/// The fusion layer, and what stands in for a dropped id.
+/// The fusion layer, what stands in for a dropped id, and what histories are multiplied by.
 pub(crate) struct ItemTower {
     pub(crate) fusion: Box<dyn Fusion>,
     /// What fused vectors are multiplied by. Fusion layers give numbers of order one, so rows of
@@ -129,8 +130,8 @@ pub(crate) struct ItemTower {
     gains: Option<Weight>,
 }
 
-/// Adam moves every weight by about `lr` a step. Two single numbers that have to travel far, not
-/// finely, are stored this much smaller than they act.
+/// Adam moves every weight by about `lr` a step. Numbers that have to travel far, not finely, are
+/// stored this much smaller than they act.
 const FAST: f32 = 3.0;
 
 impl ItemTower {

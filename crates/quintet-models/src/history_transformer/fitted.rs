@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use burn::tensor::{Device, Tensor};
 use quintet_core::{
     Capability, Factors, FeatureSet, ItemIdx, Matrix, ModelState, Reason, Recommender, ScoreError,
-    SeedStream, Sequences, UserIdx,
+    SeedStream, Sequences, UserIdx, check_fold_in,
 };
 use quintet_tensor::{
     FactorModel, FitError, dot, matrix_to_tensor, tensor_to_matrix, tensor_to_vec,
@@ -287,12 +287,7 @@ impl Recommender for HistoryModel {
         values: &[f32],
         out: &mut [f32],
     ) -> Result<(), ScoreError> {
-        let len = self.n_items();
-        assert_eq!(items.len(), values.len(), "one value an item");
-        assert_eq!(out.len(), len, "room for the score of every item");
-        if let Some(item) = items.iter().find(|item| item.index() >= len) {
-            return Err(ScoreError::OutOfRange { what: "item", index: item.index(), len });
-        }
+        check_fold_in(items, values, out, self.n_items())?;
         let state = self
             .state_after(items)
             .map_err(|e| ScoreError::Features { model: NAME.into(), reason: e.to_string() })?;

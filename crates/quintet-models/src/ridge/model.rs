@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 use quintet_core::{
     Capability, Factors, FeatureSet, Interactions, ItemIdx, Matrix, ModelState, Reason,
-    Recommender, ScoreError, Triplet, UserIdx,
+    Recommender, ScoreError, Triplet, UserIdx, check_fold_in,
 };
 use quintet_tensor::{FactorModel, FitError, SparseRows, dot};
 use serde::{Deserialize, Serialize};
@@ -296,12 +296,7 @@ impl Recommender for RidgeModel {
         values: &[f32],
         out: &mut [f32],
     ) -> Result<(), ScoreError> {
-        let len = self.n_items();
-        assert_eq!(items.len(), values.len(), "one value an item");
-        assert_eq!(out.len(), len, "room for the score of every item");
-        if let Some(item) = items.iter().find(|item| item.index() >= len) {
-            return Err(ScoreError::OutOfRange { what: "item", index: item.index(), len });
-        }
+        check_fold_in(items, values, out, self.n_items())?;
         let value = |r: f32| if self.recipe.use_values { r.max(0.0) } else { 1.0 };
         let mut cells: Vec<(u32, f32)> =
             items.iter().zip(values).map(|(item, r)| (item.0, value(*r))).collect();

@@ -226,6 +226,7 @@ fn a_newcomer_with_the_same_history_gets_the_same_scores() {
         assert_eq!(far < 1e-5, users == UserVectors::History, "{users:?}: {far}");
         let turned: Vec<ItemIdx> = history.iter().rev().copied().collect();
         assert!(fold(&turned).iter().zip(&folded).all(|(a, b)| (a - b).abs() < 1e-5));
+        assert_eq!(fold(&[history, history].concat()), folded);
         assert_eq!(fold(&[]), model.factors().unwrap().bias);
     }
 }
